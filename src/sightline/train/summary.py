@@ -1,0 +1,73 @@
+"""Summary: the layers of a network, with the shapes of what they give and the parameters they hold."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from sightline.predict import infer
+
+if TYPE_CHECKING:
+    from sightline.train.learner import Learner
+
+Line = tuple[str, str, str, int, bool]
+
+
+def summarize(learn: Learner) -> str:
+    """The layers without children, in the order in which a batch passes them, and totals, as text."""
+    images = learn.dls.one_batch().image.to(learn.runtime.device)
+    lines = _pass_through(learn, images)
+    parameters = list(learn.model.parameters())
+    total = sum(p.numel() for p in parameters)
+    trained = sum(p.numel() for p in parameters if p.requires_grad)
+    header = ("layer", "type", "output shape", "parameters", "trains")
+    cells = [
+        header,
+        *((name, kind, shape, f"{n:,}", "yes" if trains else "no" if n else "") for name, kind, shape, n, trains in lines),
+    ]
+    widths = [max(len(row[column]) for row in cells) for column in range(5)]
+    table = ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+    rule = "-" * (sum(widths) + 8)
+    return "\n".join(
+        [
+            f"{type(learn.model).__name__} (input {_shape(images)})",
+            rule,
+            table[0],
+            rule,
+            *table[1:],
+            rule,
+            f"parameters {total:,}; train {trained:,}; frozen {total - trained:,}",
+            f"loss {learn.objective.name}; frozen up to parameter group {learn.frozen_to}",
+        ]
+    )
+
+
+def _pass_through(learn: Learner, images: Tensor) -> list[Line]:
+    lines: list[Line] = []
+
+    def hook(name: str) -> Any:
+        def see(module: nn.Module, _: Any, output: Any) -> None:
+            own = list(module.parameters(recurse=False))
+            shape = _shape(output) if isinstance(output, Tensor) else type(output).__name__
+            lines.append((name, type(module).__name__, shape, sum(p.numel() for p in own), any(p.requires_grad for p in own)))
+
+        return see
+
+    leaves = [(name, module) for name, module in learn.model.named_modules() if not list(module.children())]
+    handles = [module.register_forward_hook(hook(name)) for name, module in leaves]
+    training = learn.model.training
+    learn.model.eval()
+    try:
+        with torch.no_grad():
+            infer(learn.model, images, learn.runtime)
+    finally:
+        learn.model.train(training)
+        for handle in handles:
+            handle.remove()
+    return lines
+
+
+def _shape(tensor: Tensor) -> str:
+    return " x ".join(str(side) for side in tensor.shape)
