@@ -1,0 +1,1 @@
+"""The data road: files -> Table -> samples -> Batch."""

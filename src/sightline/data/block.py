@@ -1,0 +1,292 @@
+"""DataBlock: a declaration of what the data is, from which a Table, a Target and loaders follow."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sightline.data.augment import BatchPipeline
+from sightline.data.blocks import CategoryBlock, ImageBlock, TargetBlock, as_instance
+from sightline.data.collect import Getter, Recipe, collect, label_hints
+from sightline.data.dataloaders import DataLoaders
+from sightline.data.getters import ItemGetter, Pipeline, each_item
+from sightline.data.labels import Unknown, encode, refuse_emptied, settle_unknown
+from sightline.data.loaders import Loader
+from sightline.data.loading import LoaderOptions
+from sightline.data.samples import DecodedSamples, Part
+from sightline.data.sources import OnError, check_sources, is_picture
+from sightline.data.split import RandomSplitter
+from sightline.data.table import TRAIN, Table
+from sightline.data.transforms import ItemPipeline
+from sightline.errors import OptionError, SightlineWarning, TableError, counted
+from sightline.runtime import fresh_seed, plan_runtime
+from sightline.target import Target
+
+
+@dataclass(frozen=True, eq=False)
+class Datasets:
+    """The parts of a table, one by one, without loaders.
+
+    Attributes:
+        parts: Training, validation, further parts.
+        target: What the labels are.
+        table: The rows.
+    """
+
+    parts: tuple[Part, ...]
+    target: Target
+    table: Table
+
+    @property
+    def train(self) -> Part:
+        """The training part."""
+        return self.parts[0]
+
+    @property
+    def valid(self) -> Part:
+        """The validation part."""
+        return self.parts[1]
+
+    @property
+    def vocab(self) -> Any:
+        """The names of the classes, or None."""
+        return self.target.vocab
+
+    def __len__(self) -> int:
+        return sum(len(part) for part in self.parts)
+
+
+class DataBlock:
+    """What pictures and labels are, where they come from and what happens to them."""
+
+    def __init__(
+        self,
+        blocks: Any = None,
+        dl_type: None = None,
+        getters: Sequence[Getter] | None = None,
+        n_inp: int | None = None,
+        item_tfms: Any = None,
+        batch_tfms: Any = None,
+        *,
+        get_items: Callable[[Any], Any] | None = None,
+        splitter: Callable[[Any], Any] | None = None,
+        get_x: Any = None,
+        get_y: Any = None,
+    ) -> None:
+        """Declares the data.
+
+        Args:
+            blocks: `(ImageBlock, CategoryBlock)`, or `MultiCategoryBlock` or `RegressionBlock` in second place; bare or called.
+            dl_type: Has no meaning here; it is refused.
+            getters: `get_x` and `get_y` as a list.
+            n_inp: Number of inputs; only 1 is possible.
+            item_tfms: Transforms of one picture, such as `Resize(224)`.
+            batch_tfms: Transforms of a batch, such as `aug_transforms()`.
+            get_items: From the source to its items; None takes the source itself (a DataFrame's rows, a list).
+            splitter: From the items to `(train, valid)` positions; None takes a random fifth for validation.
+            get_x: From an item to its picture; a function, or a list of functions applied one after the other.
+            get_y: From an item to its label; likewise.
+
+        Raises:
+            OptionError: Blocks or getters do not fit together.
+        """
+        if dl_type is not None:
+            raise OptionError("dl_type has no meaning in sightline: loaders are made by DataBlock.dataloaders. Leave it out.")
+        self.image, self.label = _image_and_label(blocks)
+        if n_inp not in (None, 1):
+            raise OptionError(f"n_inp={n_inp}: expected 1, a picture with its label.")
+        first, second = _two_getters(getters)
+        self.get_x = _composed(first if get_x is None else get_x, "get_x")
+        labels = _composed(second if get_y is None else get_y, "get_y")
+        if labels is None:
+            raise OptionError(
+                "There is no get_y, so labels are not known. Pass a function, such as get_y=parent_label or "
+                "get_y=ColReader('label')."
+            )
+        self.get_y: Getter = labels
+        self.get_items = get_items
+        self.splitter = splitter or RandomSplitter()
+        self.new(item_tfms, batch_tfms)
+
+    @classmethod
+    def from_columns(
+        cls,
+        blocks: Any = None,
+        getters: Sequence[Getter] | None = None,
+        get_items: Callable[[Any], Any] | None = None,
+        **options: Any,
+    ) -> DataBlock:
+        """A block whose source is columns: `(pictures, labels)`, or what `get_items` makes such columns from."""
+
+        def rows(source: Any) -> list[tuple[Any, ...]]:
+            columns = [list(column) for column in (source if get_items is None else get_items(source))]
+            if len({len(column) for column in columns}) > 1:
+                raise TableError(f"The columns have {[len(column) for column in columns]} values. Expected as many in each.")
+            return list(zip(*columns, strict=True))
+
+        return cls(blocks=blocks, getters=getters or [ItemGetter(0), ItemGetter(1)], get_items=rows, **options)
+
+    def new(self, item_tfms: Any = None, batch_tfms: Any = None) -> DataBlock:
+        """Takes these transforms in place of those before; returns itself."""
+        # Made here and thrown away, so that what is wrong with them is said before files are looked at.
+        ItemPipeline(item_tfms, self.image.channels)
+        BatchPipeline(batch_tfms)
+        self.item_tfms, self.batch_tfms = item_tfms, batch_tfms
+        return self
+
+    def table(self, source: Any, *, on_error: OnError = "set_aside", unknown: Unknown = "error") -> Table:
+        """The rows that `dataloaders` would load, checked in the same way; see there."""
+        return self._prepared(source, on_error, unknown)[0]
+
+    def datasets(
+        self, source: Any, verbose: bool = False, *, on_error: OnError = "set_aside", unknown: Unknown = "error"
+    ) -> Datasets:
+        """The parts of the data, one by one, without loaders; see `dataloaders`."""
+        table, target, _ = self._prepared(source, on_error, unknown)
+        return Datasets(tuple(self._parts(table, target)), target, table)
+
+    def dataloaders(
+        self,
+        source: Any,
+        path: str | Path = ".",
+        verbose: bool = False,
+        *,
+        bs: int = 64,
+        val_bs: int | None = None,
+        shuffle: bool = True,
+        device: str | torch.device | None = None,
+        num_workers: int | None = None,
+        seed: int | None = None,
+        drop_last: bool | None = None,
+        on_error: OnError = "set_aside",
+        unknown: Unknown = "error",
+    ) -> DataLoaders:
+        """Loaders of what the source holds.
+
+        Args:
+            source: What `get_items` takes; without it, the items.
+            path: The folder that a learner writes below.
+            verbose: Has no meaning; print `dls.table` to see what was found.
+            bs: Pictures in a training batch.
+            val_bs: Pictures in a validation batch; None takes `bs`.
+            shuffle: Another order of the training rows each epoch.
+            device: Where batches are made; None takes a GPU if there is one.
+            num_workers: Threads that decode; 0 decodes in the thread that asks, None takes one a CPU, at most 8.
+            seed: What order and augmentation follow from; None draws it from PyTorch's global generator.
+            drop_last: Leave out a last training batch that is not full; None does so if rows are shuffled. A training part
+                smaller than one batch is one smaller batch.
+            on_error: 'set_aside' leaves out pictures that cannot be read and warns; 'raise' decodes all of them beforehand
+                and refuses the data if one fails.
+            unknown: 'error' refuses labels that training does not have; 'drop' leaves those rows out and warns.
+
+        Raises:
+            NoImagesError: Nothing was found.
+            TableError: Files or columns are missing.
+            SplitError: The split is not possible.
+            LabelError: Labels are blank, unknown or too few.
+            ImageError: Pictures cannot be read, and `on_error` is 'raise'.
+            OptionError: An option is outside what it may be.
+        """
+        plan = LoaderOptions(bs=bs, shuffle=shuffle, drop_last=drop_last, training=True, num_workers=num_workers)
+        others = LoaderOptions(bs=bs if val_bs is None else val_bs, num_workers=num_workers)
+        place = plan_runtime(device).device
+        table, target, recipe = self._prepared(source, on_error, unknown)
+        run_seed = fresh_seed() if seed is None else int(seed)
+        batches = BatchPipeline(self.batch_tfms)
+        loaders = [
+            Loader(part, batches, replace(others if number else plan, seed=run_seed), place)
+            for number, part in enumerate(self._parts(table, target))
+        ]
+        _say_if_small(loaders[TRAIN])
+        return DataLoaders(*_measured(loaders), target=target, table=table, recipe=recipe, path=path)
+
+    def _prepared(self, source: Any, on_error: OnError, unknown: Unknown) -> tuple[Table, Target, Recipe]:
+        items = self._items(source)
+        recipe = self._recipe(items)
+        found = collect(items, recipe, self.splitter, source)
+        table = check_sources(found, on_error=on_error, channels=self.image.channels)
+        refuse_emptied(found, table, "Setting aside unreadable pictures", classes=recipe.block.has_classes)
+        target = recipe.block.learn(table.labels_of(table.rows(TRAIN)))
+        return settle_unknown(table, target, unknown=unknown, given=recipe.block.has_vocab), target, recipe
+
+    def _items(self, source: Any) -> Any:
+        if self.get_items is not None:
+            found = self.get_items(source)
+        elif isinstance(source, (str, Path)):
+            raise OptionError(f"The source is a path ({source}), and get_items is missing. Pass get_items=get_image_files.")
+        else:
+            found = source
+        return found if hasattr(found, "__len__") else list(found)
+
+    def _recipe(self, items: Any) -> Recipe:
+        first = next(each_item(items), None) if len(items) else None
+        if self.get_x is None and first is not None and not is_picture(first):
+            raise OptionError(
+                f"Items are rows (the first is a {type(first).__name__}), and get_x is missing. Pass get_x=ColReader('file')."
+            )
+        return Recipe(
+            self.get_x,
+            self.get_y,
+            self.label.adapt(label_hints(items, self.get_y)),
+            rows=first is not None and not is_picture(first),
+        )
+
+    def _parts(self, table: Table, target: Target) -> Iterable[Part]:
+        samples = DecodedSamples(table.sources, ItemPipeline(self.item_tfms, self.image.channels), table.root)
+        targets = encode(table, target)
+        return [Part(samples, table.rows(number), targets, target, table.sources) for number in table.parts]
+
+
+def _image_and_label(blocks: Any) -> tuple[ImageBlock, TargetBlock]:
+    given = (ImageBlock, CategoryBlock) if blocks is None else blocks
+    made = [as_instance(block) for block in (given if isinstance(given, (list, tuple)) else [given])]
+    if len(made) == 2 and isinstance(made[0], ImageBlock) and isinstance(made[1], TargetBlock):
+        return made[0], made[1]
+    raise OptionError(
+        f"blocks={given!r}: expected (ImageBlock, CategoryBlock), or MultiCategoryBlock or RegressionBlock in second place."
+    )
+
+
+def _two_getters(getters: Sequence[Getter] | None) -> tuple[Any, Any]:
+    if getters is None:
+        return None, None
+    if len(getters) != 2:
+        raise OptionError(
+            f"getters holds {counted(len(getters), 'function')}. Expected two: for the picture and for its label."
+        )
+    return getters[0], getters[1]
+
+
+def _composed(getter: Any, name: str) -> Getter | None:
+    """A getter that may have been given as a list of functions, applied from the left."""
+    if isinstance(getter, (list, tuple)):
+        getter = getter[0] if len(getter) == 1 else Pipeline(getter)
+    if getter is not None and not callable(getter):
+        raise OptionError(
+            f"{name}={getter!r} is not a function. Expected one from an item, such as ColReader({getter!r}) for a column."
+        )
+    found: Getter | None = getter
+    return found
+
+
+def _measured(loaders: list[Loader]) -> list[Loader]:
+    """The loaders with what `Normalize()` was not told: mean and deviation of the first training batch."""
+    first = loaders[TRAIN]
+    if not first.batches.needs_stats:
+        return loaders
+    batches = first.batches.measured(first.raw_batch())
+    return [loader.new(batches=batches) for loader in loaders]
+
+
+def _say_if_small(loader: Loader) -> None:
+    if loader.n < loader.bs:
+        warnings.warn(
+            f"The training part has {counted(loader.n, 'picture')}, fewer than bs={loader.bs}: an epoch is one smaller batch.",
+            SightlineWarning,
+            stacklevel=3,
+        )

@@ -1,0 +1,156 @@
+"""DataLoaders answer what a learner asks, and are never changed behind the caller's back."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from data.drawn import break_picture, draw, draw_folder, pixels
+from sightline.data.augment import aug_transforms
+from sightline.data.dataloaders import DataLoaders
+from sightline.data.factories import ImageDataLoaders
+from sightline.data.files import get_image_files
+from sightline.data.transforms import Resize
+from sightline.errors import LabelError, OptionError, SightlineWarning
+
+
+@pytest.fixture
+def root(tmp_path):
+    return draw_folder(tmp_path / "pets", {"train/cat": 4, "train/dog": 5, "valid/cat": 2, "valid/dog": 2})
+
+
+@pytest.fixture
+def dls(root):
+    return ImageDataLoaders.from_folder(root, item_tfms=Resize(8), batch_tfms=aug_transforms(), bs=4, val_bs=3, seed=1)
+
+
+def test_they_answer_questions(dls, root):
+    assert (dls.train.n, dls.valid.n, dls.bs, dls.valid.bs, len(dls)) == (9, 4, 4, 3, 2)
+    assert dls[0] is dls.train
+    assert dls[1] is dls.valid
+    assert (dls.c, list(dls.vocab), dls.device.type, dls.path, dls.seed) == (2, ["cat", "dog"], "cpu", root, 1)
+    assert dls.preprocess.size == (8, 8)
+    assert not dls.normalizes
+    assert dls.train.items == get_image_files(root / "train")
+    assert dls.valid.vocab == dls.train_ds.vocab == ["cat", "dog"]
+    assert repr(dls) == (
+        "DataLoaders(9 pictures in 2 batches of 4, 4 pictures in 2 batches of 3; single_label, 2 outputs; cpu)"
+    )
+
+
+def test_the_parts_can_be_looked_at_one_by_one(dls):
+    assert (len(dls.train_ds), len(dls.valid_ds)) == (9, 4)
+    picture, label = dls.train_ds[5]
+    assert np.array_equal(np.asarray(picture), pixels(101))
+    assert int(label) == 1
+    assert [int(label) for _, label in dls.valid_ds] == [0, 0, 1, 1]
+
+
+def test_a_copy_normalises_and_the_callers_own_stays_as_it_was(dls):
+    before = dls.preprocess
+    raw = dls.valid.one_batch().image
+    copy = dls.with_stats((0.5, 0.4, 0.3), (0.2, 0.2, 0.25))
+    assert copy.normalizes
+    assert copy.preprocess.mean == (0.5, 0.4, 0.3)
+    assert dls.preprocess == before
+    assert not dls.normalizes
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in ((0.5, 0.4, 0.3), (0.2, 0.2, 0.25)))
+    torch.testing.assert_close(copy.valid.one_batch().image, (raw - mean) / std)
+    assert torch.equal(dls.valid.one_batch().image, raw)
+
+
+def test_evaluation_goes_through_a_part_in_its_own_order_unaugmented_and_whole(dls):
+    batches = list(dls.evaluation(0))
+    assert np.concatenate([batch.index for batch in batches]).tolist() == dls.train.rows.tolist()
+    expected = [np.asarray(Resize(8)(Image.open(path))) for path in dls.train.items]
+    image = torch.cat([batch.image for batch in batches])
+    torch.testing.assert_close(image, torch.from_numpy(np.stack(expected)).permute(0, 3, 1, 2) / 255)
+    assert dls.evaluation(1) is dls.valid
+    with pytest.raises(OptionError, match=r"ds_idx=2: there are 2 parts"):
+        dls.evaluation(2)
+
+
+def test_a_test_loader_prepares_pictures_as_validation_does(dls):
+    valid = torch.cat([batch.image for batch in dls.valid])
+    paths = dls.valid.items
+    for items in (
+        paths,
+        [str(path) for path in paths],
+        [Image.open(path) for path in paths],
+        [pixels(s) for s in (200, 201, 300, 301)],
+    ):
+        batches = list(dls.test_dl(items))
+        assert torch.equal(torch.cat([batch.image for batch in batches]), valid)
+        assert np.concatenate([batch.index for batch in batches]).tolist() == [0, 1, 2, 3]
+        assert all(batch.target is None for batch in batches)
+
+
+def test_a_test_loader_takes_a_folder_one_picture_an_iterator_and_another_batch_size(dls, root):
+    assert dls.test_dl(root / "valid").n == 4
+    assert dls.test_dl(dls.valid.items[0]).n == 1
+    assert dls.test_dl(pixels(0)).n == 1
+    assert dls.test_dl(np.stack([pixels(0)] * 5)).n == 5
+    assert dls.test_dl(iter(dls.valid.items)).n == 4
+    assert [batch.n for batch in dls.test_dl(dls.valid.items, bs=2, num_workers=0)] == [2, 2]
+    with pytest.raises(OptionError, match=r"test_dl has no option 'rm_type_tfms'"):
+        dls.test_dl([], rm_type_tfms=1)
+
+
+def test_a_test_loader_with_labels_reads_them_as_in_training(dls, root):
+    batch = dls.test_dl(dls.valid.items, with_labels=True).one_batch()
+    assert batch.target.tolist() == [0, 0, 1]
+    stranger = draw(root / "valid" / "fox" / "0.png")
+    with pytest.raises(LabelError, match=r"not in the vocabulary: 'fox' x1"):
+        dls.test_dl([stranger], with_labels=True)
+
+
+def test_a_test_loader_leaves_out_what_cannot_be_read_and_keeps_positions(dls, root):
+    broken = break_picture(root / "broken.png")
+    loader = dls.test_dl([dls.valid.items[0], broken, root / "missing.png", dls.valid.items[1]])
+    with pytest.warns(SightlineWarning):
+        assert np.concatenate([batch.index for batch in loader]).tolist() == [0, 3]
+    assert loader.set_aside[2] == "there is no such file"
+    assert "not a picture" in loader.set_aside[1]
+
+
+def test_a_test_loader_of_a_table_takes_rows_or_pictures(tmp_path):
+    for i in range(10):
+        draw(tmp_path / "images" / f"{i}.png", i)
+    frame = pd.DataFrame({"name": range(10), "label": list("ab") * 5})
+    dls = ImageDataLoaders.from_df(frame, tmp_path, folder="images", suff=".png", item_tfms=Resize(8), bs=4, seed=0)
+    whole = torch.cat([batch.image for batch in dls.test_dl(frame)])
+    for items in ([row for _, row in frame.iterrows()], [tmp_path / "images" / f"{i}.png" for i in range(10)]):
+        assert torch.equal(torch.cat([batch.image for batch in dls.test_dl(items)]), whole)
+    labelled = dls.test_dl(frame.head(3), with_labels=True).one_batch()
+    assert labelled.target.tolist() == [0, 1, 0]
+    by_name = ImageDataLoaders.from_df(
+        frame, tmp_path / "images", fn_col="name", suff=".png", item_tfms=Resize(8), bs=4, seed=0
+    )
+    assert by_name.test_dl(frame.iloc[0].to_dict()).one_batch().n == 1
+
+
+def test_new_changes_options_of_a_copy(dls):
+    other = dls.new(bs=2, shuffle=False, num_workers=0)
+    assert (other.train.bs, other.valid.bs, other.train.options.shuffle, other.valid.options.num_workers) == (2, 2, False, 0)
+    assert (dls.train.bs, dls.train.options.shuffle) == (4, True)
+    assert other.vocab == dls.vocab
+    assert dls.new(val_bs=7).train.bs == 4
+    with pytest.raises(OptionError, match=r"A loader has no option"):
+        dls.new(colour="red")
+
+
+def test_they_move_to_a_device(dls):
+    assert dls.cpu() is dls
+    dls.to("meta")
+    assert {loader.device.type for loader in dls.loaders} == {"meta"}
+    assert dls.device.type == "meta"
+
+
+def test_loaders_of_ours_can_be_put_together_by_hand(dls):
+    other = DataLoaders(dls.train, dls.valid)
+    assert other.target is dls.target
+    assert other.preprocess == dls.preprocess
+    assert torch.equal(other.valid.one_batch().image, dls.valid.one_batch().image)
