@@ -110,7 +110,7 @@ def test_nothing_is_ever_unpickled(tmp_path):
 
     for name, payload in (("a.pkl", pickle.dumps(Bomb())), ("b.safetensors", pickle.dumps(Bomb(), protocol=2))):
         (tmp_path / name).write_bytes(payload)
-        with pytest.raises(BundleError, match="looks like a pickle, which is code and is never loaded"):
+        with pytest.raises(BundleError, match=r"looks like a pickle, which is code and is never loaded"):
             load_learner(tmp_path / name)
     torch.save({"model": Bomb()}, tmp_path / "c.pth")
     with pytest.raises(BundleError, match="looks like a pickle"):
@@ -128,7 +128,7 @@ def test_missing_damaged_and_foreign_files_are_told_apart(tmp_path):
         with pytest.raises(BundleError, match=r"cannot be read as \.safetensors"):
             Bundle.load(tmp_path / "cut.safetensors")
     save_file({"x": torch.zeros(2)}, tmp_path / "weights.safetensors")
-    with pytest.raises(BundleError, match="holds tensors but no manifest of sightline.*weights="):
+    with pytest.raises(BundleError, match=r"holds tensors but no manifest of sightline.*weights="):
         Bundle.load(tmp_path / "weights.safetensors")
 
 
@@ -159,7 +159,7 @@ def test_a_manifest_that_is_not_valid_is_refused(tmp_path, change, words):
 @pytest.mark.parametrize("text", ["{", "[]", "[" * 100_000])
 def test_a_manifest_that_is_no_json_object_is_refused(tmp_path, text):
     save_file({"x": torch.zeros(2)}, tmp_path / "m.safetensors", metadata={"format": "sightline", "manifest": text})
-    with pytest.raises(BundleError, match="is not (JSON|a JSON object)"):
+    with pytest.raises(BundleError, match=r"is not (JSON|a JSON object)"):
         Bundle.load(tmp_path / "m.safetensors")
 
 
@@ -179,6 +179,6 @@ def test_transforms_of_ones_own_are_refused_by_name(colour_folder, tmp_path):
 
     dls = ImageDataLoaders.from_folder(colour_folder, item_tfms=[invert, Resize(32)], bs=9)
     learn = vision_learner(dls, resnet18, pretrained=False)
-    with pytest.raises(BundleError, match="The transforms 'invert' are code of your own, which a file never carries"):
+    with pytest.raises(BundleError, match=r"The transforms 'invert' are code of your own, which a file never carries"):
         learn.export(tmp_path / "x.safetensors")
     assert learn.predict(dls.valid.items[0]).label in dls.vocab

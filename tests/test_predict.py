@@ -30,7 +30,10 @@ TARGETS = [
 ]
 
 
-def predictor(target=TARGETS[0], preprocess=Preprocess(size=(32, 32))) -> Predictor:
+SQUARE = Preprocess(size=(32, 32))
+
+
+def predictor(target=TARGETS[0], preprocess=SQUARE) -> Predictor:
     torch.manual_seed(0)
     model = create_vision_model(resnet18, target.num_outputs, pretrained=False)
     return Predictor(model, target, EvaluationPipeline.from_preprocess(preprocess), plan_runtime("cpu"))

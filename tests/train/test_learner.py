@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import math
 from functools import partial
 
@@ -383,7 +384,7 @@ def test_plan_says_what_will_happen(learn):
         "0.0002 / 0.002",
         "1e-05 / 0.001",
         "Adam, weight decay 0.01, none on biases and normalisation",
-        "cpu",
+        "cpu: no GPU was found" if learn.runtime.device_reason != "as asked for" else "as asked for",
         "fp32",
     ):
         assert words in text, text
@@ -449,3 +450,75 @@ def test_normalising_never_changes_the_callers_loaders(dls, tmp_path):
     assert dls.preprocess == before
     assert learn.frozen_to == 2
     assert not vision_learner(dls, resnet18, weights=str(tmp_path / "w.safetensors"), normalize=False).dls.normalizes
+
+
+def test_vision_learner_has_the_promised_signature():
+    promised = (
+        "dls, arch, normalize=True, n_out=None, pretrained=True, weights=None, loss_func=None, opt_func=Adam, lr=0.001, "
+        "splitter=None, cbs=None, metrics=None, path=None, model_dir=models, wd=None, wd_bn_bias=False, train_bn=True, "
+        "moms=(0.95, 0.85, 0.95), cut=None, init=kaiming_normal_, custom_head=None, concat_pool=True, pool=True, "
+        "lin_ftrs=None, ps=0.5, first_bn=True, bn_final=False, lin_first=False, y_range=None, n_in=3"
+    )
+    parts = []
+    for name, parameter in inspect.signature(vision_learner).parameters.items():
+        default = parameter.default
+        shown = getattr(default, "__name__", default)
+        parts.append(name if default is inspect.Parameter.empty else f"{name}={shown}")
+        assert parameter.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
+    assert ", ".join(parts) == promised
+
+
+def test_vision_learner_passes_every_argument_on(dls, tmp_path):
+    head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 3))
+    watch = Watch()
+    learn = vision_learner(
+        dls, resnet18, pretrained=False, loss_func=nn.CrossEntropyLoss(), opt_func=torch.optim.SGD, lr=0.5,
+        splitter=lambda model: [list(model.parameters())], cbs=watch, metrics=accuracy, path=tmp_path, model_dir="kept",
+        wd=0.25, wd_bn_bias=True, train_bn=False, moms=(0.9, 0.8, 0.9), custom_head=head, init=nn.init.zeros_,
+    )  # fmt: skip
+    assert learn.model[1] is head
+    assert head[2].weight.abs().sum() == 0
+    assert learn.objective.name == "CrossEntropyLoss"
+    learn.create_opt()
+    assert isinstance(learn.opt.inner, torch.optim.SGD)
+    assert len(learn.opt.param_lists) == 1
+    assert {group["decays"] for group in learn.opt.inner.param_groups} == {True}
+    with learn.no_logging():
+        learn.fit_one_cycle(1)
+    assert {group["weight_decay"] for group in learn.opt.inner.param_groups} == {0.25}
+    steps = learn.recorder.record.of("step")
+    assert steps[0]["mom"] == [0.9]
+    assert max(row["lr"][0] for row in steps) == pytest.approx(0.5, rel=0.05)
+    assert learn.save("w").parent == tmp_path / "kept"
+    assert "after_fit" in watch.events
+
+
+def test_options_of_the_head_and_body_reach_the_network(dls):
+    learn = vision_learner(
+        dls, resnet18, pretrained=False, cut=-3, concat_pool=False, lin_ftrs=[20], ps=[0.1, 0.3], first_bn=False, bn_final=True,
+        y_range=(0, 2),
+    )  # fmt: skip
+    body, head = learn.model
+    assert len(list(body.children())) == 7
+    assert [layer.p for layer in head.modules() if isinstance(layer, nn.Dropout)] == [0.1, 0.3]
+    assert [(layer.in_features, layer.out_features) for layer in head.modules() if isinstance(layer, nn.Linear)] == [
+        (256, 20),
+        (20, 3),
+    ]
+    outputs = learn.get_preds(act=lambda logits: logits)[0]
+    assert outputs.min() >= 0
+    assert outputs.max() <= 2
+
+
+def test_pictures_and_network_must_agree_on_channels(dls):
+    with pytest.raises(ModelError, match=r"pictures have 3 channels, but the network would take 1. Pass n_in=3"):
+        vision_learner(dls, resnet18, pretrained=False, n_in=1)
+
+
+def test_the_same_seed_gives_the_same_head(dls):
+    heads = []
+    for seed in (1, 1, 2):
+        set_seed(seed)
+        heads.append(vision_learner(dls, resnet18, pretrained=False).model[1].state_dict()["8.weight"])
+    assert torch.equal(heads[0], heads[1])
+    assert not torch.equal(heads[0], heads[2])

@@ -76,8 +76,9 @@ def test_training_gives_the_reference_numbers(case):
     )
     for sums, wanted in zip(cases.group_sums(before, groups), expected["groups"], strict=True):
         assert [sums["sum"], sums["size"]] == pytest.approx([wanted["sum"], wanted["size"]], rel=CLOSE)
-        # How far the weights moved is a small difference of large numbers: rounding shows in it first.
-        assert [sums["growth"], sums["path"]] == pytest.approx([wanted["growth"], wanted["path"]], rel=2e-2)
+        assert sums["path"] == pytest.approx(wanted["path"], rel=CLOSE)
+        # A small difference of large numbers: rounding shows in it first, and so do decay and its exemptions.
+        assert sums["growth"] == pytest.approx(wanted["growth"], rel=6e-4)
     assert cases.statistics_checksum(learn.model) == pytest.approx(expected["statistics"], rel=CLOSE)
 
 
