@@ -20,8 +20,12 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    partial.touch()
+    mode = partial.stat().st_mode
     try:
         yield partial
+        # Some writers replace the file by one that only its owner may read.
+        partial.chmod(mode)
         with partial.open("rb") as written:
             os.fsync(written.fileno())
         os.replace(partial, path)

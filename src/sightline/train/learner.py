@@ -104,7 +104,8 @@ class Learner(CallbackHost):
         """
         self.dls, self.spec = dls, spec
         self.target = dls.target
-        self.runtime = plan_runtime(dls.device)
+        found = plan_runtime()
+        self.runtime = found if found.device == dls.device else plan_runtime(dls.device)
         self.model = model.to(self.runtime.device)
         self.objective = Objective(self.target, loss_func).to(self.runtime.device)
         self.opt_func, self.lr, self.splitter = opt_func, lr, splitter

@@ -24,12 +24,16 @@ class Phase:
         epochs: How many epochs.
         rates: Highest learning rate of every parameter group, lowest group first.
         trained: How many parameters train.
+        rising: Share of the steps during which the rates rise.
+        div: The first rates are the highest divided by this.
     """
 
     name: str
     epochs: int
     rates: tuple[float, ...]
     trained: int
+    rising: float
+    div: float
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ class Plan:
 
     Attributes:
         lines: What and how, one (topic, sentence) a line.
-        phases: The fits, in order.
+        phases: The fits that have an epoch, in order.
         iterations: Training steps of one epoch.
     """
 
@@ -61,15 +65,18 @@ def plan_phases(
     total = sum(parameter.numel() for group in groups for parameter in group)
     kept = _norms_below_the_head(learn)
     head = sum(parameter.numel() for parameter in groups[-1])
-    phases = (
-        Phase("the head", freeze_epochs, tuple(spread(slice(base_lr), len(groups))), head + kept),
-        Phase("everything", epochs, tuple(spread(slice(base_lr / 2 / lr_mult, base_lr / 2), len(groups))), total),
+    below = f" and the normalisation below it ({counted(kept, 'parameter')})" if kept else ""
+    last = base_lr / 2
+    planned = (
+        Phase(f"the head{below}", freeze_epochs, tuple(spread(slice(base_lr), len(groups))), head + kept, 0.99, 25.0),
+        Phase("everything", epochs, tuple(spread(slice(last / lr_mult, last), len(groups))), total, pct_start, div),
     )
+    phases = tuple(phase for phase in planned if phase.epochs)
     iterations = len(learn.dls.train)
     rows = (
         *_data_lines(learn, iterations),
         *_model_lines(learn, total),
-        *_phase_lines(phases, iterations, kept, pct_start, div),
+        *_phase_lines(phases, iterations),
     )
     return Plan((*rows, *_machine_lines(learn)), phases, iterations)
 
@@ -106,19 +113,16 @@ def _model_lines(learn: Learner, total: int) -> list[tuple[str, str]]:
     ]
 
 
-def _phase_lines(phases: tuple[Phase, ...], iterations: int, kept: int, pct_start: float, div: float) -> list[tuple[str, str]]:
+def _phase_lines(phases: tuple[Phase, ...], iterations: int) -> list[tuple[str, str]]:
     rows = []
-    for number, (phase, share, first) in enumerate(zip(phases, (0.99, pct_start), (25.0, div), strict=True), start=1):
+    for number, phase in enumerate(phases, start=1):
         steps = phase.epochs * iterations
-        extra = f" and the normalisation below it ({kept:,} parameters)" if number == 1 and kept else ""
-        rows.append(
-            (
-                f"phase {number}",
-                f"{phase.name}{extra}: {counted(phase.epochs, 'epoch')}, {counted(steps, 'step')}; learning rates up to "
-                f"{' / '.join(f'{rate:.2g}' for rate in phase.rates)} by depth, one cycle: from 1/{first:g} of that, "
-                f"rising for {math.ceil(share * steps):,} steps, then falling",
-            )
+        rates = " / ".join(f"{rate:.2g}" for rate in phase.rates)
+        sentence = (
+            f"{phase.name}: {counted(phase.epochs, 'epoch')}, {counted(steps, 'step')}; learning rates up to {rates} by depth, "
+            f"one cycle: from 1/{phase.div:g} of that, rising for {math.ceil(phase.rising * steps):,} steps, then falling"
         )
+        rows.append((f"phase {number}", sentence))
     return rows
 
 

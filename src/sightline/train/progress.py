@@ -69,7 +69,7 @@ class Progress(Callback):
 
     def before_fit(self) -> None:
         """Begin the table."""
-        if not self._hidden["table"]:
+        if not self._hidden["table"] and self.learn.n_epoch:
             self._display = self.display_of()
             self._display.begin(self.learn.recorder.metric_names)
 
