@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import math
+import threading
 from functools import partial
 
 import numpy as np
@@ -522,3 +523,20 @@ def test_the_same_seed_gives_the_same_head(dls):
         heads.append(vision_learner(dls, resnet18, pretrained=False).model[1].state_dict()["8.weight"])
     assert torch.equal(heads[0], heads[1])
     assert not torch.equal(heads[0], heads[2])
+
+
+def test_no_thread_outlives_a_fit_that_ends_by_an_error(colour_folder):
+    dls = ImageDataLoaders.from_folder(colour_folder, item_tfms=Resize(32), bs=3, num_workers=2)
+    watch = Watch("after_batch", KeyboardInterrupt)
+    learn = Learner(dls, tiny_net(), cbs=watch)
+    with learn.no_logging(), pytest.raises(KeyboardInterrupt) as caught:
+        learn.fit(1)
+    assert caught.traceback
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("sightline-decode")]
+
+
+def test_get_preds_takes_ready_made_batches(learn):
+    x, y = learn.dls.one_batch()
+    probabilities, targets = learn.get_preds(dl=[(x, y)])
+    assert torch.equal(targets, y)
+    assert probabilities.shape == (9, 3)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from sightline.bundle import Bundle
+from sightline.data.batch import Batch
 from sightline.data.dataloaders import DataLoaders
+from sightline.data.foreign import ForeignLoader
+from sightline.data.loading import AnyLoader
 from sightline.errors import BundleError, ModelError, OptionError, counted, listed
 from sightline.losses import LossFunction, Objective
 from sightline.model.freeze import freeze_to, norm_and_bias_parameters, norm_parameters
@@ -181,13 +184,15 @@ class Learner(CallbackHost):
 
     def _all_batches(self) -> None:
         self.n_iter = len(self.dl)
-        for position, batch in enumerate(self.dl):
-            self.iter = position
-            self.batch = batch.to(self.runtime.device)
-            self.xb = (self.batch.image,)
-            self.yb = () if self.batch.target is None else (self.batch.target,)
-            self.pred = self.loss = self.loss_grad = None
-            self._with_events("batch", self._one_batch)
+        # Closed at once, however the pass ends: an error's traceback would keep the loader's threads alive.
+        with closing(_passing(self.dl)) as batches:
+            for position, batch in enumerate(batches):
+                self.iter = position
+                self.batch = batch.to(self.runtime.device)
+                self.xb = (self.batch.image,)
+                self.yb = () if self.batch.target is None else (self.batch.target,)
+                self.pred = self.loss = self.loss_grad = None
+                self._with_events("batch", self._one_batch)
 
     def _one_batch(self) -> None:
         self.pred = infer(self.model, self.xb[0], self.runtime)
@@ -368,7 +373,7 @@ class Learner(CallbackHost):
             cbs: Callbacks of this pass only.
         """
         with self.no_logging(), self.added_cbs(cbs):
-            self._do_validate(self.dls.evaluation(ds_idx) if dl is None else dl)
+            self._do_validate(self._loader(ds_idx, dl))
             self._clear_step()
         return list(self.recorder.log)
 
@@ -387,7 +392,7 @@ class Learner(CallbackHost):
 
         Args:
             ds_idx: 1 for validation, 0 for the training pictures, unaugmented.
-            dl: A loader in their place.
+            dl: A loader, or a list of batches, in their place.
             with_input: Images too, float `(N, C, H, W)`, first in the result.
             with_decoded: Decisions too.
             with_loss: One loss a picture too, last in the result.
@@ -398,7 +403,7 @@ class Learner(CallbackHost):
         Returns:
             `([images], probabilities (N, K), targets or None, [decisions], [losses])`.
         """
-        loader = self.dls.evaluation(ds_idx) if dl is None else dl
+        loader = self._loader(ds_idx, dl)
         gather = GatherPreds(with_input=with_input, with_loss=with_loss)
         with self.no_logging(), self.added_cbs([gather, *each(cbs)]):
             self._do_validate(loader)
@@ -406,6 +411,11 @@ class Learner(CallbackHost):
         return gather.result(
             act or self.target.activate, self.target.decide, loader, with_decoded=with_decoded, reorder=reorder
         )
+
+    def _loader(self, ds_idx: int, dl: Any) -> AnyLoader:
+        if dl is None:
+            return self.dls.evaluation(ds_idx)
+        return dl if isinstance(dl, AnyLoader) else ForeignLoader(dl, self.runtime.device)
 
     def predictor(self) -> Predictor:
         """The predictor of this network as it is now: what an exported file would give."""
@@ -476,3 +486,8 @@ class Learner(CallbackHost):
     def to_bf16(self) -> Learner:
         """Compute in bfloat16 where that is safe from now on, weights staying in 32 bits; returns self."""
         return self.to_precision("bf16")
+
+
+def _passing(dl: AnyLoader) -> Generator[Batch, None, None]:
+    """One pass over a loader; closing it closes the loader's own iterator."""
+    yield from dl
