@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from sightline.bundle import Bundle
-from sightline.data.batch import Batch
 from sightline.data.dataloaders import DataLoaders
 from sightline.data.foreign import ForeignLoader
 from sightline.data.loading import AnyLoader
@@ -184,15 +183,13 @@ class Learner(CallbackHost):
 
     def _all_batches(self) -> None:
         self.n_iter = len(self.dl)
-        # Closed at once, however the pass ends: an error's traceback would keep the loader's threads alive.
-        with closing(_passing(self.dl)) as batches:
-            for position, batch in enumerate(batches):
-                self.iter = position
-                self.batch = batch.to(self.runtime.device)
-                self.xb = (self.batch.image,)
-                self.yb = () if self.batch.target is None else (self.batch.target,)
-                self.pred = self.loss = self.loss_grad = None
-                self._with_events("batch", self._one_batch)
+        for position, batch in enumerate(self.dl):
+            self.iter = position
+            self.batch = batch.to(self.runtime.device)
+            self.xb = (self.batch.image,)
+            self.yb = () if self.batch.target is None else (self.batch.target,)
+            self.pred = self.loss = self.loss_grad = None
+            self._with_events("batch", self._one_batch)
 
     def _one_batch(self) -> None:
         self.pred = infer(self.model, self.xb[0], self.runtime)
@@ -486,8 +483,3 @@ class Learner(CallbackHost):
     def to_bf16(self) -> Learner:
         """Compute in bfloat16 where that is safe from now on, weights staying in 32 bits; returns self."""
         return self.to_precision("bf16")
-
-
-def _passing(dl: AnyLoader) -> Generator[Batch, None, None]:
-    """One pass over a loader; closing it closes the loader's own iterator."""
-    yield from dl
