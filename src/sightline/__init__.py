@@ -1,0 +1,101 @@
+"""sightline fine-tunes image classifiers: labelled pictures in, a network that is ready to use out.
+
+    from sightline import *
+
+    dls = ImageDataLoaders.from_folder("pets/", valid_pct=0.2, item_tfms=Resize(224), bs=64)
+    learn = vision_learner(dls, resnet34, metrics=error_rate)
+    learn.fine_tune(3)
+    learn.export("pets.safetensors")
+
+This file is the door: every public name, and the module where it lives. A module is imported when one of its names is first
+used, so importing the package costs nothing. What type checkers and editors read is the stub beside this file.
+"""
+
+from importlib import import_module
+from typing import Any
+
+_HOMES: dict[str, str] = {
+    "sightline.bundle": "Bundle",
+    "sightline.data.augment": """
+        Brightness Contrast Dihedral Flip Normalize RandomResizedCropGPU Rotate Warp Zoom aug_transforms imagenet_stats
+    """,
+    "sightline.data.batch": "Batch",
+    "sightline.data.block": "DataBlock",
+    "sightline.data.blocks": "CategoryBlock ImageBlock MultiCategoryBlock RegressionBlock",
+    "sightline.data.dataloaders": "DataLoaders",
+    "sightline.data.decode": "PILImage PILImageBW",
+    "sightline.data.factories": "ImageDataLoaders",
+    "sightline.data.files": "get_files get_image_files",
+    "sightline.data.getters": "AttrGetter ColReader ItemGetter RegexLabeller parent_label",
+    "sightline.data.loaders": "Loader",
+    "sightline.data.split": """
+        ColSplitter EndSplitter FileSplitter FuncSplitter GrandparentSplitter IndexSplitter MaskSplitter RandomSplitter
+        RandomSubsetSplitter TrainTestSplitter
+    """,
+    "sightline.data.split_fair": "GroupSplitter KFoldSplitter StratifiedSplitter",
+    "sightline.data.table": "Table",
+    "sightline.data.transforms": "PadMode RandomResizedCrop Resize ResizeMethod",
+    "sightline.errors": """
+        ArchitectureError BundleError DataError ImageError LabelError MissingExtraError ModelError NoImagesError
+        NonFiniteLossError OptionError SightlineError SightlineWarning SplitError TableError TrainingError WeightsError
+    """,
+    "sightline.metrics": "accuracy accuracy_multi error_rate mae mse rmse top_k_accuracy",
+    "sightline.model.backbones": "list_architectures",
+    "sightline.model.head": "AdaptiveConcatPool2d SigmoidRange create_head",
+    "sightline.model.spec": "ModelSpec",
+    "sightline.model.vision": "VisionModel create_vision_model",
+    "sightline.predict": "Prediction Predictor load_learner",
+    "sightline.preprocess": "Preprocess",
+    "sightline.record": "Record",
+    "sightline.runtime": "Runtime set_seed",
+    "sightline.target": "MultiLabel Regression SingleLabel Target Vocab",
+    "sightline.train.events": """
+        Callback CancelBackwardException CancelBatchException CancelEpochException CancelFitException CancelStepException
+        CancelTrainException CancelValidException
+    """,
+    "sightline.train.learner": "Learner",
+    "sightline.train.optim": "Adam",
+    "sightline.train.vision": "vision_learner",
+    "sightline.versions": "__version__",
+    "torchvision.models": """
+        alexnet
+        convnext_base convnext_large convnext_small convnext_tiny
+        densenet121 densenet161 densenet169 densenet201
+        efficientnet_b0 efficientnet_b1 efficientnet_b2 efficientnet_b3 efficientnet_b4 efficientnet_b5 efficientnet_b6
+        efficientnet_b7 efficientnet_v2_l efficientnet_v2_m efficientnet_v2_s
+        googlenet inception_v3 maxvit_t
+        mnasnet0_5 mnasnet0_75 mnasnet1_0 mnasnet1_3
+        mobilenet_v2 mobilenet_v3_large mobilenet_v3_small
+        regnet_x_16gf regnet_x_1_6gf regnet_x_32gf regnet_x_3_2gf regnet_x_400mf regnet_x_800mf regnet_x_8gf
+        regnet_y_128gf regnet_y_16gf regnet_y_1_6gf regnet_y_32gf regnet_y_3_2gf regnet_y_400mf regnet_y_800mf regnet_y_8gf
+        resnet101 resnet152 resnet18 resnet34 resnet50
+        resnext101_32x8d resnext101_64x4d resnext50_32x4d
+        shufflenet_v2_x0_5 shufflenet_v2_x1_0 shufflenet_v2_x1_5 shufflenet_v2_x2_0
+        squeezenet1_0 squeezenet1_1
+        swin_b swin_s swin_t swin_v2_b swin_v2_s swin_v2_t
+        vgg11 vgg11_bn vgg13 vgg13_bn vgg16 vgg16_bn vgg19 vgg19_bn
+        vit_b_16 vit_b_32 vit_h_14 vit_l_16 vit_l_32
+        wide_resnet101_2 wide_resnet50_2
+    """,
+}
+"""Public names by the module that holds them."""
+
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
+
+__all__ = list(_HOME_OF)
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used."""
+    if name not in _HOME_OF:
+        from sightline.errors import did_you_mean
+
+        hint = "" if name.startswith("_") else did_you_mean(name, _HOME_OF)
+        raise AttributeError(f"sightline has no name {name!r}. {hint}".rstrip())
+    value = getattr(import_module(_HOME_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
