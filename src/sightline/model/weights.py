@@ -1,0 +1,222 @@
+"""A user's file of weights: read without running code, and matched to a body by name and shape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sightline.errors import WeightsError, counted
+
+SAFE_SUFFIX = ".safetensors"
+TORCH_SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".tar")
+NESTS = ("state_dict", "model_state_dict", "model", "net", "network", "weights", "state_dict_ema", "model_ema")
+PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.", "backbone.", "encoder.")
+"""What wrappers and training scripts put before the names of a network; never part of the names themselves."""
+
+SHOWN = 3
+"""How many mismatches of each kind an error names."""
+
+
+@dataclass(frozen=True)
+class Tensors:
+    """Tensors by name, and words for where they came from."""
+
+    by_name: Mapping[str, Tensor]
+    origin: str
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One way in which a file may name the tensors of a body.
+
+    Attributes:
+        keys: Name in the file -> name in the body.
+        ignored: Beginnings of names that belong to a classifier and are left aside.
+    """
+
+    keys: Mapping[str, str]
+    ignored: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How the tensors of a file meet a body: what matches, and what does not, by the names in the file."""
+
+    matched: dict[str, Tensor] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every tensor found its place."""
+        return not (self.missing or self.wrong or self.unknown)
+
+
+def as_file(weights: object) -> Path | None:
+    """The path that `weights` names, or None where it is a name, a tag or something else.
+
+    A `Path` always names a file; a text does when it ends as a file of weights does, or holds a path separator.
+    """
+    if isinstance(weights, Path):
+        return weights
+    if isinstance(weights, str) and (
+        weights.lower().endswith((SAFE_SUFFIX, *TORCH_SUFFIXES)) or "/" in weights or "\\" in weights
+    ):
+        return Path(weights)
+    return None
+
+
+def read_file(path: Path) -> Tensors:
+    """The tensors of a `.safetensors` file, or of a `.pth` or `.pt` file read without running any code in it.
+
+    Raises:
+        WeightsError: No such file, another kind of file, damaged, or it holds more than tensors and plain values.
+    """
+    if not path.is_file():
+        raise WeightsError(f"weights={str(path)!r}: there is no such file. Give the path of a .safetensors, .pth or .pt file.")
+    suffix = path.suffix.lower()
+    if suffix == SAFE_SUFFIX:
+        return Tensors(_read_safetensors(path), str(path))
+    if suffix in TORCH_SUFFIXES:
+        return Tensors(_read_torch(path), str(path))
+    raise WeightsError(f"weights={str(path)!r} ends in {suffix!r}. Expected a file that ends in .safetensors, .pth or .pt.")
+
+
+def load_into(
+    body: nn.Module,
+    tensors: Tensors,
+    layouts: Sequence[Layout],
+    *,
+    arch: str,
+    adapters: Mapping[str, Callable[[Tensor], Tensor]] | None = None,
+) -> None:
+    """Copy tensors into a body, whichever of the layouts names them.
+
+    Args:
+        body: Changed in place, once everything is known to fit.
+        tensors: What was read.
+        layouts: The ways in which the names may be spelled; the one that matches most is taken.
+        arch: For the error.
+        adapters: Body name -> function that brings a tensor of another shape to the one that the body has.
+
+    Raises:
+        WeightsError: Something is missing, has another shape, or belongs nowhere: how many matched, and the first of each.
+    """
+    fit = best_fit(body, tensors.by_name, layouts, adapters or {})
+    if not fit.complete:
+        raise WeightsError(_mismatch(body, fit, tensors.origin, arch))
+    body.load_state_dict({**body.state_dict(), **fit.matched})
+
+
+def best_fit(
+    body: nn.Module,
+    by_name: Mapping[str, Tensor],
+    layouts: Sequence[Layout],
+    adapters: Mapping[str, Callable[[Tensor], Tensor]],
+) -> Fit:
+    """The fit of the spelling and layout under which most names match."""
+    spellings = list(_spellings(by_name))
+    pairs = [(names, layout) for names in spellings for layout in layouts]
+    names, layout = max(pairs, key=lambda pair: sum(name in pair[1].keys for name in pair[0]))
+    return _fit(body, names, layout, adapters)
+
+
+def _fit(
+    body: nn.Module, names: Mapping[str, Tensor], layout: Layout, adapters: Mapping[str, Callable[[Tensor], Tensor]]
+) -> Fit:
+    fit = Fit()
+    expected = body.state_dict()
+    for name, tensor in names.items():
+        key = layout.keys.get(name)
+        if key is None:
+            if not name.startswith(layout.ignored):
+                fit.unknown.append(repr(name))
+            continue
+        wanted = expected[key]
+        if tensor.shape != wanted.shape and key in adapters:
+            tensor = adapters[key](tensor)
+        if tensor.shape == wanted.shape:
+            fit.matched[key] = tensor
+        else:
+            fit.wrong.append(f"{name!r} is {_shape(tensor)} in the file and {_shape(wanted)} in the network")
+    needed = _needed(body)
+    fit.missing.extend(repr(name) for name, key in layout.keys.items() if key in needed and name not in names)
+    return fit
+
+
+def _needed(body: nn.Module) -> set[str]:
+    """Names that a file must hold: all parameters and running statistics, but no counters or tables that are computed."""
+    running = {name for name, _ in body.named_buffers() if name.endswith(("running_mean", "running_var"))}
+    return {name for name, _ in body.named_parameters()} | running
+
+
+def _spellings(by_name: Mapping[str, Tensor]) -> Iterator[Mapping[str, Tensor]]:
+    """The names as they are, and again with each prefix that most of them share taken off."""
+    yield by_name
+    for prefix in PREFIXES:
+        if 2 * sum(name.startswith(prefix) for name in by_name) > len(by_name):
+            yield from _spellings({name.removeprefix(prefix): tensor for name, tensor in by_name.items()})
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path, device="cpu")
+    except (SafetensorError, OSError, ValueError) as error:
+        raise WeightsError(f"weights={str(path)!r} cannot be read as safetensors: {error}. Is the file complete?") from error
+
+
+def _read_torch(path: Path) -> dict[str, Tensor]:
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except UnpicklingError as error:
+        raise WeightsError(
+            f"weights={str(path)!r} holds more than tensors and plain values, or is damaged, so it was not loaded: reading it "
+            f"would run code from the file. Save the state_dict alone, best as .safetensors "
+            f"(safetensors.torch.save_file(model.state_dict(), ...); in fastai learn.save(..., with_opt=False)), "
+            f"and give that file."
+        ) from error
+    except Exception as error:  # a damaged file fails in any way that its bytes happen to lead to
+        raise WeightsError(f"weights={str(path)!r} cannot be read: {error}. Is the file complete?") from error
+    return _state_dict_of(found, path)
+
+
+def _state_dict_of(found: Any, path: Path) -> dict[str, Tensor]:
+    """The dictionary of tensors inside what a file holds, below at most two of the usual names."""
+    for _ in range(3):
+        if not isinstance(found, Mapping):
+            break
+        tensors = {str(name): value for name, value in found.items() if isinstance(value, Tensor)}
+        nest = next((name for name in NESTS if isinstance(found.get(name), Mapping)), None)
+        if tensors and nest is None:
+            return tensors
+        found = found[nest] if nest else None
+    raise WeightsError(
+        f"weights={str(path)!r} holds no dictionary of tensors. "
+        f"Expected a state_dict, or one under the name 'state_dict' or 'model'."
+    )
+
+
+def _mismatch(body: nn.Module, fit: Fit, origin: str, arch: str) -> str:
+    needed = _needed(body)
+    matched = len(needed & set(fit.matched))
+    parts = [f"weights {origin!r} do not fit {arch}: {matched:,} of its {counted(len(needed), 'tensor')} matched."]
+    for words, found in (("Missing", fit.missing), ("Of another shape", fit.wrong), ("Belonging nowhere", fit.unknown)):
+        if found:
+            more = f" and {len(found) - SHOWN:,} more" if len(found) > SHOWN else ""
+            parts.append(f"{words}: {', '.join(found[:SHOWN])}{more}.")
+    parts.append("Give a file of the same architecture, or the arch that the file was made for.")
+    return " ".join(parts)
+
+
+def _shape(tensor: Tensor) -> str:
+    return str(tuple(tensor.shape))
