@@ -1,0 +1,115 @@
+"""Labelled pictures as a command line names them: folders that are the labels, or a table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sightline.cli.settings import TableSettings
+from sightline.data.frames import read_labels
+from sightline.data.getters import column_of
+from sightline.errors import OptionError, TableError, did_you_mean, listed
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TRAIN_FOLDER = "train"
+VALID_FOLDERS = ("valid", "val", "validation")
+VALID_COLUMN = "is_valid"
+
+
+@dataclass(frozen=True)
+class LabelTable:
+    """A table of labels whose columns are settled.
+
+    Attributes:
+        frame: File names as text, labels as text or numbers.
+        fn_col: Column of the file names.
+        label_cols: Columns of the labels.
+        valid_col: Column that says which rows validate; None where there is none.
+    """
+
+    frame: pd.DataFrame
+    fn_col: str
+    label_cols: tuple[str, ...]
+    valid_col: str | None
+
+    @property
+    def holds_fractions(self) -> bool:
+        """Whether all labels are numbers and some have a fractional part: measured values and not names."""
+        columns = [self.frame[name] for name in self.label_cols]
+        return all(column.dtype.kind in "if" for column in columns) and any((column % 1 > 0).any() for column in columns)
+
+
+def read_table(settings: TableSettings, data: Path) -> LabelTable:
+    """The table that the settings name, with the columns that they name or leave to be found.
+
+    Args:
+        settings: Its `labels` is the file: from here, or within `data`.
+        data: The folder of the pictures.
+
+    Raises:
+        TableError: There is no such file, it is no table, or it lacks a column.
+    """
+    path = _table_path(settings.labels, data)
+    names = read_labels(path, text_columns=(), label_columns=())
+    fn_col = _named(names, settings.fn_col) if settings.fn_col is not None else str(names.columns[0])
+    valid_col = _valid_column(names, settings.valid_col)
+    label_cols = tuple(_named(names, name) for name in settings.label_cols) or _first_label(names, path, {fn_col, valid_col})
+    return LabelTable(read_labels(path, text_columns=(fn_col,), label_columns=list(label_cols)), fn_col, label_cols, valid_col)
+
+
+def split_folders(data: Path) -> tuple[str, str] | None:
+    """The folders for training and validation within `data`, if both are there."""
+    valid = next((name for name in VALID_FOLDERS if (data / name).is_dir()), None)
+    return (TRAIN_FOLDER, valid) if valid is not None and (data / TRAIN_FOLDER).is_dir() else None
+
+
+def refuse_table_options(settings: TableSettings) -> None:
+    """Refuse options that mean nothing without a table.
+
+    Raises:
+        OptionError: One of them was given.
+    """
+    given = {
+        "--fn-col": settings.fn_col,
+        "--label-col": settings.label_cols,
+        "--label-delim": settings.label_delim,
+        "--valid-col": settings.valid_col,
+        "--folder": settings.folder,
+        "--suffix": settings.suffix,
+        "--regression": settings.regression,
+    }
+    named = [name for name, value in given.items() if value]
+    if named:
+        raise OptionError(f"{listed(named)} say how to read a table, but there is none. Name it with --labels FILE.csv.")
+
+
+def _table_path(labels: Path | None, data: Path) -> Path:
+    found = [path for path in (labels, data / labels) if path.is_file()] if labels is not None else []
+    if found:
+        return found[0]
+    beside = [path.name for folder in (Path(), data) if folder.is_dir() for path in folder.glob("*.csv")]
+    hint = did_you_mean(labels.name if labels is not None else "labels.csv", beside)
+    raise TableError(f"There is no table {labels}, here or in {data}. Expected a CSV file. {hint}".rstrip())
+
+
+def _named(frame: pd.DataFrame, name: str) -> str:
+    return str(column_of(frame, name).name)
+
+
+def _valid_column(frame: pd.DataFrame, name: str | None) -> str | None:
+    if name is not None:
+        return _named(frame, name)
+    return VALID_COLUMN if VALID_COLUMN in frame.columns else None
+
+
+def _first_label(frame: pd.DataFrame, path: Path, taken: set[str | None]) -> tuple[str, ...]:
+    free = [str(name) for name in frame.columns if name not in taken]
+    if not free:
+        raise TableError(
+            f"{path} has no column left for the labels: its columns are {listed(list(frame.columns))}. "
+            "Expected file names in one column and labels in another; name them with --fn-col and --label-col."
+        )
+    return (free[0],)

@@ -1,0 +1,174 @@
+"""`sightline train`: the run folder, the ways in which data comes, and what is left when it is stopped."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from cli.small import SMALL, run
+from sightline import Predictor, Regression, SightlineError
+
+
+def facts_of(folder):
+    return json.loads((folder / "run.json").read_text(encoding="utf-8"))
+
+
+def test_a_run_folder_holds_model_history_log_and_facts(finished_run):
+    assert {path.name for path in finished_run.iterdir()} == {"model.safetensors", "history.csv", "log.txt", "run.json"}
+
+
+def test_the_facts_say_what_was_done(finished_run, folders):
+    facts = facts_of(finished_run)
+    assert facts["outcome"] == "finished"
+    assert facts["seed"] == facts["options"]["seed"] == 42
+    assert facts["options"]["arch"] == "test_resnet"
+    assert facts["data"]["counts"] == {"train": {"blue": 8, "green": 8, "red": 8}, "valid": {"blue": 4, "green": 4, "red": 4}}
+    assert {"torch", "timm", "sightline"} <= set(facts["versions"])
+    assert "24 for training, 12 for validation" in facts["plan"]
+    assert facts["epochs_done"] == 2
+
+
+def test_the_history_ends_with_the_final_figures(finished_run):
+    rows = list(csv.DictReader((finished_run / "history.csv").read_text().splitlines()))
+    final = facts_of(finished_run)["final"]
+    assert len(rows) == 2
+    assert float(rows[-1]["error_rate"]) == pytest.approx(final["error_rate"])
+    assert float(rows[-1]["valid_loss"]) == pytest.approx(final["valid_loss"])
+
+
+def test_the_log_holds_plan_table_and_result(finished_run):
+    log = (finished_run / "log.txt").read_text(encoding="utf-8")
+    assert "24 pictures in batches of 8 make 3 iterations an epoch" in log
+    assert [line.split()[0] for line in log.splitlines() if line.endswith(("time", ":00", ":01", ":02"))][-2:] == ["0", "1"]
+    assert "2 epochs in" in log
+    assert "\x1b" not in log
+
+
+def test_the_model_predicts(finished_run, folders):
+    prediction = Predictor.load(finished_run / "model.safetensors").predict(folders / "valid" / "red" / "red_0.png")
+    assert prediction.label in {"red", "green", "blue"}
+
+
+def test_folders_without_parts_are_split_by_share_and_seed(folders, tmp_path, shown):
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        options = ["--valid", "0.25", "--seed", seed, "--epochs", 1]
+        assert run("train", folders / "train", *SMALL, *options, "--out", tmp_path / name) == 0
+    assert "18 for training, 6 for validation" in shown()
+    first, again, other = (facts_of(tmp_path / name)["final"]["train_loss"] for name in "abc")
+    assert first == again != other
+
+
+def test_a_share_overrules_the_folders(folders, tmp_path, shown):
+    assert run("train", folders, *SMALL, "--valid", "0.5", "--epochs", 0, "--out", tmp_path / "run") == 0
+    assert "18 for training, 18 for validation" in shown()
+
+
+def test_a_table_gives_several_labels(table, tmp_path, shown):
+    options = ["--labels", "labels.csv", "--folder", "images", "--suffix", ".png", "--label-delim", " ", "--epochs", 1]
+    assert run("train", table, *SMALL, *options, "--out", tmp_path / "run") == 0
+    text = shown()
+    assert "18 for training, 6 for validation" in text
+    assert "binary cross-entropy" in text
+    assert "accuracy_multi" in text
+
+
+def test_a_table_of_fractions_gives_numbers(table, tmp_path, shown):
+    options = ["--labels", table / "labels.csv", "--folder", "images", "--suffix", ".png", "--label-col", "brightness"]
+    assert run("train", table, *SMALL, *options, "--epochs", 1, "--out", tmp_path / "run") == 0
+    assert "mean squared error" in shown()
+    assert isinstance(Predictor.load(tmp_path / "run" / "model.safetensors").target, Regression)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--labels", "label.csv"], "TableError: There is no table label.csv"),
+        (["--labels", "labels.csv", "--label-col", "colour"], "TableError: There is no column 'colour'"),
+        (["--labels", "labels.csv"], "TableError: "),  # without --folder the files are missing
+        (["--label-col", "colours"], "OptionError: '--label-col' say how to read a table, but there is none"),
+        (["--arch", "resnet43"], "ArchitectureError: "),
+        (["--device", "abacus"], "OptionError: device='abacus'"),
+    ],
+)
+def test_what_cannot_be_done_is_said_before_training(options, words, table, tmp_path, shown):
+    small = SMALL[2:] if "--arch" in options else SMALL
+    data = table / "images" if options[0] in {"--arch", "--device"} else table
+    if data != table:
+        options = [*options, "--labels", table / "labels.csv", "--suffix", ".png", "--label-delim", " "]
+    assert run("train", data, *small, *options, "--out", tmp_path / "run") == 1
+    text = shown()
+    assert words in text
+    assert facts_of(tmp_path / "run")["outcome"].startswith("failed: ")
+
+
+def test_a_folder_that_holds_something_is_refused(folders, finished_run, shown):
+    before = {path.name: path.read_bytes() for path in finished_run.iterdir()}
+    assert run("train", folders, *SMALL, "--out", finished_run) == 1
+    assert "holds something already" in shown()
+    assert {path.name: path.read_bytes() for path in finished_run.iterdir()} == before
+
+
+def test_without_out_a_run_gets_a_folder_of_its_own(folders, tmp_path, monkeypatch, shown):
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        assert run("train", folders, *SMALL, "--epochs", 0) == 0
+    made = sorted(path.name for path in (tmp_path / "runs").iterdir())
+    assert len(made) == 2
+    assert all(name.startswith("colours-") for name in made)
+
+
+def test_published_weights_that_cannot_be_had_name_the_ways_out(folders, tmp_path, monkeypatch, shown):
+    # No address answers on this port, so the download fails at once, here as on a machine without a network.
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    assert run("train", folders, "--arch", "resnet18", "--size", "32", "--out", tmp_path / "run") == 1
+    text = shown()
+    assert "WeightsError" in text
+    assert "pretrained=False" in text
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_the_last_whole_epoch(folders, tmp_path):
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "sightline", "train", folders, *SMALL, "--epochs", "5000", "--out", out]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
+    deadline = time.monotonic() + 240
+    while not (out / "model.safetensors").exists() and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    shown, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, shown
+    facts = facts_of(out)
+    rows = (out / "history.csv").read_text().splitlines()
+    assert facts["outcome"] == "stopped by Ctrl-C"
+    assert len(rows) - 1 >= 1
+    assert "Stopped by Ctrl-C: model.safetensors and history.csv hold" in shown
+    assert Predictor.load(out / "model.safetensors").vocab == ["blue", "green", "red"]
+
+
+def test_an_error_in_training_leaves_the_last_whole_epoch(folders, tmp_path, monkeypatch, shown):
+    from sightline.train.learner import Learner
+
+    original = Learner.export
+
+    def fails_the_second_time(self, fname):
+        if self.epochs_done:
+            raise SightlineError("the disk is full")
+        return original(self, fname)
+
+    monkeypatch.setattr(Learner, "export", fails_the_second_time)
+    assert run("train", folders, *SMALL, "--epochs", 3, "--out", tmp_path / "run") == 1
+    assert facts_of(tmp_path / "run")["outcome"] == "failed: SightlineError: the disk is full"
+    assert Predictor.load(tmp_path / "run" / "model.safetensors").vocab == ["blue", "green", "red"]
