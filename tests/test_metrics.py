@@ -8,7 +8,18 @@ import torch
 from sklearn import metrics as sk
 
 from sightline.errors import OptionError
-from sightline.metrics import accumulator, accuracy, accuracy_multi, error_rate, mae, metric_name, mse, rmse, top_k_accuracy
+from sightline.metrics import (
+    accumulators,
+    accuracy,
+    accuracy_multi,
+    check_metrics,
+    error_rate,
+    mae,
+    mse,
+    named_metrics,
+    rmse,
+    top_k_accuracy,
+)
 from sightline.target import MultiLabel, Regression, SingleLabel
 
 CLASSES = SingleLabel.learn(list("abcdefg"))
@@ -17,7 +28,7 @@ LABELS = torch.randint(0, 7, (50,), generator=torch.Generator().manual_seed(4))
 
 
 def over_batches(metric, target, logits, labels, sizes=(20, 17, 13)):
-    gathered = accumulator(metric, target)
+    (gathered,) = accumulators([metric], target)
     for part, other in zip(logits.split(sizes), labels.split(sizes), strict=True):
         gathered.add(part, other)
     return gathered.value()
@@ -66,12 +77,67 @@ def test_a_torchmetrics_metric_is_given_probabilities():
     assert got == pytest.approx(expected, rel=1e-5)
 
 
-def test_names_of_metrics():
-    assert metric_name(error_rate) == "error_rate"
-    assert metric_name(partial(accuracy_multi, thresh=0.2)) == "accuracy_multi"
-    assert metric_name(rmse) == "rmse"
+def test_columns_are_named_and_what_is_called_alike_is_numbered():
+    metrics = [error_rate, partial(accuracy_multi, thresh=0.2), rmse, partial(accuracy_multi, thresh=0.8)]
+    assert [name for name, _ in named_metrics(metrics)] == ["error_rate", "accuracy_multi", "rmse", "accuracy_multi_2"]
+
+
+def test_a_collection_of_torchmetrics_has_a_column_for_each():
+    from torchmetrics import MetricCollection
+    from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
+
+    collection = MetricCollection({"acc": MulticlassAccuracy(7, average="micro"), "f1": MulticlassF1Score(7)})
+    gathered = accumulators([collection], CLASSES)
+    for one in gathered:
+        one.add(LOGITS, LABELS)
+    assert [one.name for one in gathered] == ["acc", "f1"]
+    assert gathered[0].value() == pytest.approx(sk.accuracy_score(LABELS, LOGITS.argmax(1)))
+    assert gathered[1].value() == pytest.approx(sk.f1_score(LABELS, LOGITS.argmax(1), average="macro"), rel=1e-5)
+
+
+def test_one_torchmetrics_metric_used_twice_counts_for_itself():
+    from torchmetrics.classification import MulticlassAccuracy
+
+    metric = MulticlassAccuracy(7, average="micro")
+    first, second = accumulators([metric, metric], CLASSES)
+    first.add(LOGITS, LABELS)
+    assert second.value() is None
+    assert first.value() is not None
+
+
+@pytest.mark.parametrize(
+    ("metric", "target", "words"),
+    [
+        (accuracy_multi, CLASSES, "accuracy_multi compares .* use error_rate or accuracy"),
+        (accuracy_multi, SingleLabel.learn(list("abcd")), "accuracy_multi compares"),
+        (error_rate, MultiLabel.learn([["a", "b"]]), "accuracy compares .* For several labels a picture use accuracy_multi"),
+        (accuracy, Regression.learn([1.0]), "for numbers mse, mae or rmse"),
+        (rmse, CLASSES, "rmse compares .* For classes use error_rate"),
+    ],
+)
+def test_a_metric_that_does_not_fit_the_labels_is_found_before_training(metric, target, words):
+    with pytest.raises(OptionError, match=words):
+        check_metrics([metric], target)
+
+
+def test_metrics_that_fit_pass_the_check():
+    from torchmetrics.classification import MulticlassAUROC, MultilabelF1Score
+
+    check_metrics([accuracy, error_rate, top_k_accuracy, MulticlassAUROC(7)], CLASSES)
+    check_metrics([accuracy_multi, MultilabelF1Score(2)], MultiLabel.learn([["a", "b"]]))
+    check_metrics([mse, mae, rmse], Regression.learn([[1.0, 2.0]]))
+    check_metrics([lambda logits, labels: logits[99, 99]], CLASSES)
+
+
+def test_a_torchmetrics_metric_without_a_single_number_is_found_before_training():
+    from torchmetrics.classification import MulticlassAccuracy
+
+    with pytest.raises(OptionError, match=r"gives a tensor of shape \(7,\)\. Expected one number"):
+        check_metrics([MulticlassAccuracy(7, average=None)], CLASSES)
+    with pytest.raises(OptionError, match="holds the class MulticlassAccuracy"):
+        accumulators([MulticlassAccuracy], CLASSES)
 
 
 def test_what_is_no_metric_is_refused():
     with pytest.raises(OptionError, match=r"metrics holds 'error_rate'. Expected functions"):
-        accumulator("error_rate", CLASSES)
+        accumulators(["error_rate"], CLASSES)

@@ -66,6 +66,8 @@ def test_predictions_unpack_as_label_decision_probabilities(target, picture):
     assert label == prediction.label
     assert probabilities.shape == (target.num_outputs,)
     assert target.decode(decision) == label
+    assert prediction[0] == label
+    assert len(prediction) == 3
 
 
 def test_top_gives_the_best_names_first(picture):
@@ -89,6 +91,14 @@ def test_pictures_that_cannot_be_read_keep_their_place(picture, tmp_path):
     assert found[0].label is None
     with pytest.raises(ImageError, match=r"bad\.png"):
         predictor().predict(bad)
+
+
+def test_one_picture_or_a_folder_serves_where_several_are_expected(picture, tmp_path):
+    picture.save(tmp_path / "a.png")
+    picture.save(tmp_path / "b.png")
+    one = predictor()
+    for items, count in ((tmp_path / "a.png", 1), (str(tmp_path / "a.png"), 1), (tmp_path, 2), (picture, 1)):
+        assert len(list(one.predict_many(items))) == count
 
 
 def test_the_network_keeps_its_mode_and_predicts_in_evaluation_mode(picture):

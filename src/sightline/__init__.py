@@ -11,8 +11,13 @@ This file is the door: every public name, and the module where it lives. A modul
 used, so importing the package costs nothing. What type checkers and editors read is the stub beside this file.
 """
 
+import os
 from importlib import import_module
 from typing import Any
+
+# PyTorch's threads read this when they start. Waiting ones would otherwise spin: on a machine that is also busy with something
+# else an epoch was measured to take 20 times as long. It is too late, and harmless, where torch was imported before.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 _HOMES: dict[str, str] = {
     "sightline.bundle": "Bundle",

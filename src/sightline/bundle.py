@@ -12,9 +12,8 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -25,11 +24,12 @@ from sightline.errors import BundleError, SightlineError, SightlineWarning, coun
 from sightline.model.vision import ModelSpec, build_from_spec
 from sightline.preprocess import Preprocess
 from sightline.record import Record
+from sightline.runtime import PRECISIONS, Precision
 from sightline.target import Target
+from sightline.versions import versions_in_use
 
 FORMAT = "sightline"
 FORMAT_VERSION = 1
-_RECORDED = ("sightline", "torch", "torchvision", "timm", "safetensors", "pillow")
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ class Bundle:
         spec: How to build the network from names.
         target: What the outputs mean.
         preprocess: How pictures are prepared.
+        precision: What it was trained and validated in: 'fp32' or 'bf16'.
         history: The epoch rows of the record.
         made: When and with which versions it was written.
     """
@@ -49,11 +50,20 @@ class Bundle:
     spec: ModelSpec
     target: Target
     preprocess: Preprocess
+    precision: Precision = "fp32"
     history: list[dict[str, Any]] = field(default_factory=list)
     made: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, model: nn.Module, spec: ModelSpec | None, target: Target, preprocess: Preprocess, record: Record) -> Bundle:
+    def of(
+        cls,
+        model: nn.Module,
+        spec: ModelSpec | None,
+        target: Target,
+        preprocess: Preprocess,
+        record: Record,
+        precision: Precision = "fp32",
+    ) -> Bundle:
         """The bundle of a trained network.
 
         Raises:
@@ -75,9 +85,10 @@ class Bundle:
         made = {
             "time": datetime.now(UTC).isoformat(timespec="seconds"),
             "python": platform.python_version(),
-            "versions": {name: version(name) for name in _RECORDED},
+            "versions": versions_in_use(),
         }
-        return cls(tensors, spec, target, preprocess, record.of("epoch"), made)
+        _check_outputs(spec, target)
+        return cls(tensors, spec, target, preprocess, precision, record.of("epoch"), made)
 
     def manifest(self) -> dict[str, Any]:
         """All but the tensors, as plain values."""
@@ -86,6 +97,7 @@ class Bundle:
             "architecture": self.spec.to_json(),
             "target": self.target.to_json(),
             "preprocess": self.preprocess.to_json(),
+            "precision": self.precision,
             "history": self.history,
             "made": self.made,
         }
@@ -127,16 +139,19 @@ class Bundle:
             raise BundleError(f"{path} cannot be read as .safetensors: {error}. {_hint(path)}") from error
         manifest = _parse(path, metadata)
         try:
-            return cls(
+            bundle = cls(
                 tensors,
                 ModelSpec.from_json(manifest["architecture"]),
                 Target.from_json(manifest["target"]),
                 Preprocess.from_json(manifest["preprocess"]),
+                _precision(manifest["precision"]),
                 list(manifest["history"]),
                 dict(manifest["made"]),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise BundleError(f"{path}: its manifest is not complete or not valid: {error}") from error
+        _check_outputs(bundle.spec, bundle.target)
+        return bundle
 
     def build(self, model: nn.Module | None = None) -> nn.Module:
         """The network with its weights, in evaluation mode.
@@ -150,7 +165,8 @@ class Bundle:
         try:
             network = build_from_spec(self.spec) if model is None else model
         except SightlineError as error:
-            raise BundleError(f"The network in the file cannot be built: {error}") from error
+            own = " Build it in your own code: Predictor.load(path, model=network)." if self.spec.needs_code else ""
+            raise BundleError(f"The network in the file cannot be built: {error}{own}") from error
         wanted = network.state_dict()
         wrong = sorted(
             name for name in {*wanted, *self.tensors} if name not in wanted or name not in self.tensors
@@ -164,6 +180,20 @@ class Bundle:
             )
         network.load_state_dict(dict(self.tensors))
         return network.eval()
+
+
+def _check_outputs(spec: ModelSpec, target: Target) -> None:
+    if spec.n_out != target.num_outputs:
+        raise BundleError(
+            f"The network has {counted(spec.n_out, 'output')}, but its labels need {target.num_outputs}. What the others mean "
+            "only a loss of one's own knows, so nothing could be predicted from a file. Save the weights with learn.save(...)."
+        )
+
+
+def _precision(value: Any) -> Precision:
+    if value not in PRECISIONS:
+        raise BundleError(f"precision {value!r} in the file is not one of {', '.join(PRECISIONS)}.")
+    return cast(Precision, value)
 
 
 def _parse(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
@@ -189,6 +219,6 @@ def _parse(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
 def _hint(path: Path) -> str:
     with path.open("rb") as file:
         head = file.read(2)
-    if head in (b"\x80\x02", b"\x80\x04", b"PK"):
+    if head[:1] == b"\x80" or head == b"PK":
         return "It looks like a pickle, which is code and is never loaded here; export again with learn.export(...)."
     return "Expected what learn.export(...) or `sightline train` wrote."

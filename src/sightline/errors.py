@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 
 class SightlineError(Exception):
@@ -127,6 +128,13 @@ def listed(names: Sequence[object], *, most: int = 10, joint: str = " and ") -> 
     if len(names) > most:
         return ", ".join(shown) + f" and {len(names) - most:,} more"
     return joint.join(part for part in (", ".join(shown[:-1]), *shown[-1:]) if part)
+
+
+def name_of(function: object) -> str:
+    """What a function, a partial of one, or an object with a name of its own is called in tables and messages."""
+    if isinstance(function, partial):
+        return name_of(function.func)
+    return str(getattr(function, "name", None) or getattr(function, "__name__", None) or type(function).__name__)
 
 
 def counted(count: int, noun: str, plural: str | None = None) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sightline.errors import TrainingError
+from sightline.errors import ModelError, OptionError, TrainingError, name_of
 from sightline.target import Target
 
 LossFunction = Callable[..., Tensor]
@@ -29,6 +29,9 @@ class Objective:
     """
 
     def __init__(self, target: Target, loss_func: LossFunction | None = None) -> None:
+        if loss_func is not None and (isinstance(loss_func, type) or not callable(loss_func)):
+            example = f"{loss_func.__name__}()" if isinstance(loss_func, type) else "nn.CrossEntropyLoss()"
+            raise OptionError(f"loss_func={loss_func!r} cannot be called with (logits, target). Expected such as {example}.")
         self.target = target
         self.loss_func = loss_func
         self._per_item = target.loss if loss_func is None else _unreduced(loss_func)
@@ -38,7 +41,7 @@ class Objective:
         """What the loss is called, in words."""
         if self.loss_func is None:
             return self.target.loss_name
-        return str(getattr(self.loss_func, "__name__", type(self.loss_func).__name__))
+        return name_of(self.loss_func)
 
     def to(self, device: torch.device) -> Objective:
         """Move the loss's own tensors, such as class weights, to `device`; returns self."""
@@ -50,7 +53,7 @@ class Objective:
     def mean(self, logits: Tensor, target: Tensor) -> Tensor:
         """The number to minimise, from logits `(N, K)` and encoded labels: float, no dimensions."""
         if self.loss_func is None:
-            return self.target.loss(logits, target).mean()
+            return self.items(logits, target).mean()
         value = self.loss_func(self.target.beside(logits, target), target)
         if not isinstance(value, Tensor):
             raise TrainingError(f"The loss {self.name} returned {type(value).__name__}. Expected a tensor.")
@@ -60,6 +63,11 @@ class Objective:
         """One loss a picture: float `(N,)`, from logits `(N, K)` and encoded labels."""
         if self.loss_func is not None:
             logits = self.target.beside(logits, target)
+        elif logits.ndim != 2 or logits.shape[1] != self.target.num_outputs:
+            raise ModelError(
+                f"The network gives outputs of shape {tuple(logits.shape)}. Expected (N, {self.target.num_outputs}), because "
+                f"{self.target.because}. Give the network that many outputs, or pass a loss_func of your own."
+            )
         values = self._per_item(logits, target)
         if values.ndim == 0:
             # A loss that only knows a whole batch: ask it about batches of one.

@@ -5,7 +5,8 @@ It needs a network, a target and the evaluation pipeline; all three come from an
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,15 @@ from torch import Tensor, nn
 
 from sightline.bundle import Bundle
 from sightline.data.pipeline import EvaluationPipeline
-from sightline.errors import ImageError
+from sightline.data.sources import as_items
+from sightline.errors import ImageError, ModelError
 from sightline.runtime import Precision, Runtime, plan_runtime
 from sightline.target import Target, Vocab
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Prediction:
-    """What is predicted for one picture; unpacks as `label, decision, probabilities`.
+    """What is predicted for one picture; unpacks, and is indexed, as `label, decision, probabilities`.
 
     Attributes:
         label: The label as it was in the training data: a name, a list of names, or a number (or several).
@@ -43,11 +45,17 @@ class Prediction:
     def __iter__(self) -> Iterator[Any]:
         return iter((self.label, self.decision, self.probabilities))
 
+    def __len__(self) -> int:
+        return 3
+
+    def __getitem__(self, position: int) -> Any:
+        return (self.label, self.decision, self.probabilities)[position]
+
     def top(self, k: int = 3) -> list[tuple[Any, float]]:
         """The `k` most probable names with their probabilities, best first; empty for numbers and for errors."""
         if self.vocab is None or self.error is not None:
             return []
-        values, places = self.probabilities.topk(min(k, len(self.vocab)))
+        values, places = self.probabilities.topk(max(0, min(k, len(self.vocab))))
         return [(self.vocab[int(place)], float(value)) for value, place in zip(values, places, strict=True)]
 
 
@@ -88,7 +96,7 @@ class Predictor:
         Args:
             path: What `Learner.export` wrote.
             device: Where to compute; None takes the best that is there.
-            precision: 'fp32' or 'bf16'; None is 'fp32'.
+            precision: 'fp32' or 'bf16'; None is what the learner computed in.
             model: The network for a file whose architecture is code of your own; its weights come from the file.
 
         Raises:
@@ -97,7 +105,8 @@ class Predictor:
         bundle = Bundle.load(path)
         network = bundle.build(model)
         pipeline = EvaluationPipeline.from_preprocess(bundle.preprocess)
-        return cls(network, bundle.target, pipeline, plan_runtime(device, precision), bundle.manifest())
+        runtime = plan_runtime(device, precision or bundle.precision)
+        return cls(network, bundle.target, pipeline, runtime, bundle.manifest())
 
     @property
     def vocab(self) -> Vocab | None:
@@ -119,17 +128,17 @@ class Predictor:
             raise ImageError(f"{name} cannot be read: {prediction.error}.")
         return prediction
 
-    def predict_many(self, items: Iterable[Any], bs: int = 64, workers: int | None = None) -> Iterator[Prediction]:
+    def predict_many(self, items: Any, bs: int = 64, workers: int | None = None) -> Iterator[Prediction]:
         """Predictions in the order of `items`, made batch by batch as they are asked for.
 
         A picture that cannot be read gives a prediction whose `error` says why.
 
         Args:
-            items: Pictures; see `predict`.
+            items: Pictures, see `predict`; or a folder.
             bs: Pictures a batch.
             workers: Threads that decode; 0 decodes in this one.
         """
-        sources: Sequence[Any] = list(items)
+        sources: Sequence[Any] = list(as_items(items))
         loader = self.pipeline.loader(sources, bs=bs, num_workers=workers, device=self.runtime.device, warn=False)
         position = 0
         for batch in loader:
@@ -143,16 +152,17 @@ class Predictor:
 
     def logits(self, images: Tensor) -> Tensor:
         """Outputs `(N, K)`, float32, for prepared images `(N, C, H, W)`."""
-        training = self.model.training
-        self.model.eval()
-        try:
-            with torch.inference_mode():
-                return infer(self.model, images, self.runtime)
-        finally:
-            self.model.train(training)
+        with evaluating(self.model), torch.inference_mode():
+            return infer(self.model, images, self.runtime)
 
     def _decided(self, images: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        probabilities = self.target.activate(self.logits(images.to(self.runtime.device))).cpu()
+        logits = self.logits(images.to(self.runtime.device))
+        if logits.shape[1:] != (self.target.num_outputs,):
+            raise ModelError(
+                f"The network gives outputs of shape {tuple(logits.shape)}, but labels need {self.target.num_outputs} outputs "
+                "a picture. What the others mean only your own loss knows: use learn.get_preds(act=...)."
+            )
+        probabilities = self.target.activate(logits).cpu()
         return zip(self.target.decide(probabilities), probabilities, strict=True)
 
     def _failed(self, source: Any, reason: str) -> Prediction:
@@ -163,8 +173,22 @@ class Predictor:
 def infer(model: nn.Module, images: Tensor, runtime: Runtime) -> Tensor:
     """The network's outputs, float32 `(N, K)`, for images `(N, C, H, W)` on its device, in the precision of `runtime`."""
     with runtime.autocast():
-        logits: Tensor = model(images)
+        logits = model(images)
+    if not isinstance(logits, Tensor):
+        raise ModelError(f"The network returned a {type(logits).__name__}. Expected one tensor of outputs (N, K).")
     return logits.float()
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode within a block; afterwards every layer is in the mode in which it was."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
 
 
 def load_learner(fname: str | Path, cpu: bool = True) -> Predictor:

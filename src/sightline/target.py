@@ -115,6 +115,10 @@ class Target(ABC):
         """Probabilities (or values) `(N, K)` from the network's outputs `(N, K)`."""
 
     @abstractmethod
+    def blank(self, n: int) -> Tensor:
+        """Encoded labels of `n` pictures, all zero: the shape and dtype that `encode` gives."""
+
+    @abstractmethod
     def decide(self, probabilities: Tensor) -> Tensor:
         """Decisions from what `activate` returned: int64 `(N,)`, bool `(N, K)`, or the values themselves."""
 
@@ -214,6 +218,9 @@ class SingleLabel(Target):
     def activate(self, logits: Tensor) -> Tensor:
         return logits.float().softmax(dim=-1)
 
+    def blank(self, n: int) -> Tensor:
+        return torch.zeros(n, dtype=torch.int64)
+
     def decide(self, probabilities: Tensor) -> Tensor:
         return probabilities.argmax(dim=-1)
 
@@ -304,6 +311,9 @@ class MultiLabel(Target):
     def for_torchmetrics(self, target: Tensor) -> Tensor:
         return target.long()
 
+    def blank(self, n: int) -> Tensor:
+        return torch.zeros(n, len(self.names))
+
     def decide(self, probabilities: Tensor) -> Tensor:
         return probabilities > torch.as_tensor(self.thresholds, dtype=probabilities.dtype, device=probabilities.device)
 
@@ -370,8 +380,8 @@ class Regression(Target):
         return encoded.flatten() if self.flat else encoded
 
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
-        difference = logits.float().reshape(len(logits), -1) - target.float().reshape(len(logits), -1)
-        return difference.square().mean(dim=-1)
+        difference = self.beside(logits, target).float() - target.float()
+        return difference.square().reshape(len(difference), -1).mean(dim=-1)
 
     def beside(self, logits: Tensor, target: Tensor) -> Tensor:
         # One output (N, 1) beside flat labels (N,) would be broadcast to (N, N) by losses that do not check.
@@ -379,6 +389,9 @@ class Regression(Target):
 
     def activate(self, logits: Tensor) -> Tensor:
         return logits.float()
+
+    def blank(self, n: int) -> Tensor:
+        return torch.zeros(n) if self.flat else torch.zeros(n, self.width)
 
     def decide(self, probabilities: Tensor) -> Tensor:
         return probabilities

@@ -90,6 +90,8 @@ class GatherPreds(Callback):
     def after_batch(self) -> None:
         """Take in one batch."""
         learn = self.learn
+        if learn.pred is None:
+            return  # the batch was cancelled
         self.rows.append(torch.as_tensor(learn.batch.index))
         self.logits.append(learn.pred.detach().float().cpu())
         if self.with_input:
@@ -106,24 +108,28 @@ class GatherPreds(Callback):
         decide: Callable[[Tensor], Tensor],
         loader: Any,
         *,
+        n_out: int,
         with_decoded: bool,
         reorder: bool,
     ) -> tuple[Any, ...]:
         """`([inputs], activated outputs, targets or None, [decisions], [losses])`, see `Learner.get_preds`."""
         rows = torch.cat(self.rows) if self.rows else torch.zeros(0, dtype=torch.int64)
         order = torch.argsort(_places(rows, loader)) if reorder else torch.arange(len(rows))
-        activated = act(torch.cat(self.logits)[order]) if self.logits else torch.zeros(0)
-        parts: list[Any] = [torch.cat(self.inputs)[order]] if self.with_input and self.inputs else []
-        parts += [activated, torch.cat(self.targets)[order] if self.targets else None]
+
+        def gathered(parts: list[Tensor]) -> Tensor | None:
+            return torch.cat(parts)[order] if parts else None
+
+        logits = gathered(self.logits)
+        activated = act(torch.zeros(0, n_out) if logits is None else logits)
+        parts: list[Any] = [gathered(self.inputs)] if self.with_input else []
+        parts += [activated, gathered(self.targets)]
         parts += [decide(activated)] if with_decoded else []
-        parts += [torch.cat(self.losses)[order]] if self.losses else []
+        parts += [gathered(self.losses)] if self.with_loss else []
         return tuple(parts)
 
 
 def _places(rows: Tensor, loader: Any) -> Tensor:
     """Where each row stands among the loader's own rows, which need not be ascending."""
-    own = getattr(loader, "rows", None)
-    if own is None:
-        return rows
-    place = {int(row): position for position, row in enumerate(own)}
-    return torch.tensor([place[int(row)] for row in rows], dtype=torch.int64)
+    place = {int(row): position for position, row in enumerate(loader.rows)}
+    # Ready-made batches may bring row numbers of their own, which then are their order.
+    return torch.tensor([place.get(int(row), int(row)) for row in rows], dtype=torch.int64)

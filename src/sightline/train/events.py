@@ -17,11 +17,11 @@
         after_epoch
     after_fit
 
-Raising one of the Cancel exceptions skips the rest of its part; `after_cancel_<part>` runs first, `after_<part>` in any case.
+Raising one of the Cancel exceptions skips the rest of its part; `after_cancel_<part>` runs first, then `after_<part>`.
 `close` is the one event that runs even when a fit ends by an error or by Ctrl-C.
 
 Callbacks run in the order of their `order`, then in the order in which they were added. Those of the library: TrainEval -10,
-Recorder 50, Progress 60, ParamScheduler 60.
+Recorder -9, GatherPreds 40, Progress 60, ParamScheduler 60.
 """
 
 from __future__ import annotations

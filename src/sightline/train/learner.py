@@ -19,13 +19,14 @@ from sightline.errors import BundleError, ModelError, OptionError, counted, list
 from sightline.losses import LossFunction, Objective
 from sightline.model.freeze import freeze_to, norm_and_bias_parameters, norm_parameters
 from sightline.model.vision import ModelSpec
-from sightline.predict import Prediction, Predictor, infer
+from sightline.model.zoo import Stats
+from sightline.predict import Prediction, Predictor, evaluating, infer
 from sightline.runtime import Precision, plan_runtime
 from sightline.train.callbacks import GatherPreds, ParamScheduler, SkipToEpoch, TrainEval
 from sightline.train.checkpoint import load_checkpoint, save_checkpoint
 from sightline.train.events import CallbackHost, Callbacks, each
 from sightline.train.optim import Adam, Optimizer, OptimizerFunction
-from sightline.train.plan import Plan, plan_phases
+from sightline.train.plan import Plan, fine_tune_phases, make_plan, whole_epochs
 from sightline.train.progress import Progress
 from sightline.train.recorder import Recorder
 from sightline.train.schedule import one_cycle
@@ -33,6 +34,8 @@ from sightline.train.summary import summarize
 
 Rates = float | slice | Sequence[float]
 Splitter = Callable[[nn.Module], Sequence[Sequence[nn.Parameter]]]
+
+_STEP = ("dl", "batch", "xb", "yb", "pred", "loss", "loss_grad", "iter", "n_iter", "training")
 
 
 def trainable_params(model: nn.Module) -> list[list[nn.Parameter]]:
@@ -84,6 +87,7 @@ class Learner(CallbackHost):
         moms: tuple[float, float, float] = (0.95, 0.85, 0.95),
         *,
         spec: ModelSpec | None = None,
+        stats: Stats | None = None,
     ) -> None:
         """Bring the parts together; nothing is trained yet.
 
@@ -103,13 +107,14 @@ class Learner(CallbackHost):
             train_bn: Whether normalisation parameters train in frozen groups too.
             moms: Momentum of one-cycle fits: start, middle, end.
             spec: How to build the network again from names; None for a network of your own, which can be saved, not exported.
+            stats: (mean, std) that pictures are normalised by, unless `dls` does it already; `dls` itself is never changed.
         """
-        self.dls, self.spec = dls, spec
-        self.target = dls.target
+        self.spec, self.stats, self.target = spec, stats, dls.target
+        self.dls = dls
         found = plan_runtime()
         self.runtime = found if found.device == dls.device else plan_runtime(dls.device)
         self.model = model.to(self.runtime.device)
-        self.objective = Objective(self.target, loss_func).to(self.runtime.device)
+        self.loss_func = loss_func
         self.opt_func, self.lr, self.splitter = opt_func, lr, splitter
         self.wd, self.wd_bn_bias, self.train_bn, self.moms = wd, wd_bn_bias, train_bn, moms
         self.metrics = metrics
@@ -123,6 +128,33 @@ class Learner(CallbackHost):
         self._clear_step()
         self.add_cbs([TrainEval(), self.recorder, self.progress]).add_cbs(cbs)
         self("after_create")
+
+    @property
+    def dls(self) -> DataLoaders:
+        """The data; other loaders with the same labels may take its place, such as ones of larger pictures.
+
+        Raises:
+            ModelError: Their labels are not those that the network was made for.
+        """
+        return self._dls
+
+    @dls.setter
+    def dls(self, dls: DataLoaders) -> None:
+        if dls.target != self.target:
+            raise ModelError(
+                f"These loaders have other labels ({dls.target}) than the network was made for ({self.target}). "
+                "Make a new learner for them, or give them the same vocabulary: CategoryBlock(vocab=learn.dls.vocab)."
+            )
+        self._dls = dls.with_stats(*self.stats) if self.stats is not None and not dls.normalizes else dls
+
+    @property
+    def loss_func(self) -> LossFunction | None:
+        """The loss of your own, None where the labels' own is in use; may be changed between fits."""
+        return self.objective.loss_func
+
+    @loss_func.setter
+    def loss_func(self, loss_func: LossFunction | None) -> None:
+        self.objective = Objective(self.target, loss_func).to(self.runtime.device)
 
     # ---------------------------------------------------------------- the loop
 
@@ -140,7 +172,7 @@ class Learner(CallbackHost):
         Args:
             n_epoch: Passes over the training data.
             lr: One rate, a slice (see `sightline.train.schedule.spread`), or one rate a group; None is the learner's.
-            wd: Weight decay of this fit; None is the learner's.
+            wd: Weight decay from now on; None is the learner's, or leaves it as it is where the learner has none.
             cbs: Callbacks of this fit only.
             reset_opt: Begin with a new optimizer.
             start_epoch: Leave out the epochs before this one; schedules go on as if they had been run.
@@ -148,8 +180,9 @@ class Learner(CallbackHost):
         Raises:
             NonFiniteLossError: The training loss became NaN or infinite.
         """
-        if not isinstance(n_epoch, int) or n_epoch < 0:
-            raise OptionError(f"n_epoch={n_epoch!r}: expected a whole number of epochs, 0 or more.")
+        n_epoch = whole_epochs("n_epoch", n_epoch)
+        if not 0 <= start_epoch <= n_epoch:
+            raise OptionError(f"start_epoch={start_epoch!r}: expected a number from 0 to n_epoch={n_epoch}.")
         extra = [*each(cbs), *([SkipToEpoch(start_epoch)] if start_epoch else [])]
         with self.added_cbs(extra):
             opt = self.create_opt() if reset_opt or self.opt is None else self.opt
@@ -161,6 +194,8 @@ class Learner(CallbackHost):
                 self._with_events("fit", self._do_fit)
             finally:
                 self("close")
+                # A fit that ended by an error may have left gradients, which no later fit must use.
+                opt.zero_grad()
                 self._clear_step()
 
     def _do_fit(self) -> None:
@@ -249,19 +284,30 @@ class Learner(CallbackHost):
         """
         opt = self.opt or self.create_opt()
         groups = opt.param_lists
-        if not -len(groups) <= n <= len(groups):
-            raise OptionError(f"freeze_to({n}): the network has {counted(len(groups), 'parameter group')}.")
+        if not isinstance(n, int) or not -len(groups) <= n < len(groups):
+            raise OptionError(
+                f"freeze_to({n!r}): the network has {counted(len(groups), 'parameter group')}. "
+                f"Expected a whole number from {-len(groups)} to {len(groups) - 1}."
+            )
         self.frozen_to = n if n >= 0 else len(groups) + n
         freeze_to(groups, self.frozen_to, always_train=norm_parameters(self.model) if self.train_bn else ())
         opt.clear_state()
 
     def freeze(self) -> None:
         """Train the last parameter group (the head) only."""
+        self.check_groups()
+        self.freeze_to(-1)
+
+    def check_groups(self) -> None:
+        """Make sure that something can be frozen.
+
+        Raises:
+            ModelError: There is one parameter group only.
+        """
         if len((self.opt or self.create_opt()).param_lists) < 2:
             raise ModelError(
                 "The network has one parameter group: nothing could be frozen. Give Learner a splitter with two or more."
             )
-        self.freeze_to(-1)
 
     def unfreeze(self) -> None:
         """Train everything."""
@@ -323,7 +369,12 @@ class Learner(CallbackHost):
             pct_start: Share of the second phase during which rates rise.
             div: The second phase begins at its highest rates divided by this.
             one_cycle_args: Further arguments of `fit_one_cycle`, for both phases; `cbs` too.
+
+        Raises:
+            OptionError: An argument of either phase is outside what it may be; nothing was trained.
         """
+        fine_tune_phases(self, epochs, base_lr, freeze_epochs, lr_mult, pct_start, div)
+        one_cycle_args["cbs"] = each(one_cycle_args.get("cbs"))
         with self._phase("head"):
             self.freeze()
             self.fit_one_cycle(freeze_epochs, slice(base_lr), pct_start=0.99, **one_cycle_args)
@@ -342,9 +393,20 @@ class Learner(CallbackHost):
 
     # ---------------------------------------------------------------- looking ahead
 
-    def plan(self, epochs: int, base_lr: float = 2e-3, freeze_epochs: int = 1, lr_mult: float = 100, **options: Any) -> Plan:
+    def plan(
+        self,
+        epochs: int,
+        base_lr: float = 2e-3,
+        freeze_epochs: int = 1,
+        lr_mult: float = 100,
+        pct_start: float = 0.3,
+        div: float = 5.0,
+        wd: float | None = None,
+        **one_cycle_args: Any,
+    ) -> Plan:
         """What `fine_tune` with these arguments is about to do, in words; nothing is trained. Print it."""
-        return plan_phases(self, epochs, base_lr=base_lr, freeze_epochs=freeze_epochs, lr_mult=lr_mult, **options)
+        phases = fine_tune_phases(self, epochs, base_lr, freeze_epochs, lr_mult, pct_start, div)
+        return make_plan(self, phases, wd=self.wd if wd is None else wd)
 
     def summary(self) -> str:
         """The layers of the network with output shapes and parameters, as text; one batch is passed through."""
@@ -369,10 +431,20 @@ class Learner(CallbackHost):
             dl: A loader in their place.
             cbs: Callbacks of this pass only.
         """
-        with self.no_logging(), self.added_cbs(cbs):
+        with self._aside(cbs):
             self._do_validate(self._loader(ds_idx, dl))
-            self._clear_step()
-        return list(self.recorder.log)
+            return list(self.recorder.log)
+
+    @contextmanager
+    def _aside(self, cbs: Callbacks) -> Iterator[None]:
+        """A pass of its own within a block; a fit around it finds everything as it left it."""
+        before = {name: getattr(self, name) for name in _STEP}
+        with self.no_logging(), self.added_cbs(cbs), self.recorder.aside(), evaluating(self.model):
+            try:
+                yield
+            finally:
+                for name, value in before.items():
+                    setattr(self, name, value)
 
     def get_preds(
         self,
@@ -398,16 +470,15 @@ class Learner(CallbackHost):
             cbs: Callbacks of this pass only.
 
         Returns:
-            `([images], probabilities (N, K), targets or None, [decisions], [losses])`.
+            `([images], probabilities (N, K), targets or None, [decisions], [losses])`. Pictures that cannot be read are left
+            out, and named in the loader's `set_aside`.
         """
         loader = self._loader(ds_idx, dl)
         gather = GatherPreds(with_input=with_input, with_loss=with_loss)
-        with self.no_logging(), self.added_cbs([gather, *each(cbs)]):
+        with self._aside([gather, *each(cbs)]):
             self._do_validate(loader)
-            self._clear_step()
-        return gather.result(
-            act or self.target.activate, self.target.decide, loader, with_decoded=with_decoded, reorder=reorder
-        )
+        act, n_out = act or self.target.activate, self.target.num_outputs
+        return gather.result(act, self.target.decide, loader, n_out=n_out, with_decoded=with_decoded, reorder=reorder)
 
     def _loader(self, ds_idx: int, dl: Any) -> AnyLoader:
         if dl is None:
@@ -448,8 +519,9 @@ class Learner(CallbackHost):
                 f"The transforms {listed(own)} are code of your own, which a file never carries. Apply them to the pictures "
                 "before predicting, and build the loaders without them; or share the weights alone: learn.save(...)."
             )
-        preprocess = self.dls.pipeline.preprocess
-        return Bundle.of(self.model, self.spec, self.target, preprocess, self.recorder.record).save(fname)
+        pipeline, precision = self.dls.pipeline, self.runtime.precision
+        bundle = Bundle.of(self.model, self.spec, self.target, pipeline.preprocess, self.recorder.record, precision)
+        return bundle.save(fname)
 
     def save(self, name: str, with_opt: bool = True) -> Path:
         """Write the network's weights, and the optimizer's state, to `path/model_dir/name.safetensors`; returns the path."""
@@ -466,6 +538,8 @@ class Learner(CallbackHost):
         return self
 
     def _weights_path(self, name: str) -> Path:
+        if not Path(name).name:
+            raise OptionError(f"name={name!r} is not the name of a file.")
         path = self.path / self.model_dir / name
         return path if path.suffix == ".safetensors" else path.with_name(path.name + ".safetensors")
 

@@ -74,6 +74,9 @@ class Optimizer:
         self.param_lists = [list(group) for group in groups]
         if not any(self.param_lists):
             raise ModelError("The network has no parameters. Expected at least one to train.")
+        if not callable(opt_func):
+            raise OptionError(f"opt_func={opt_func!r} cannot be called. Expected such as Adam or torch.optim.SGD.")
+        _refuse_overlap(self.param_lists)
         exempt = {id(parameter) for parameter in no_decay}
         parts = [
             {"params": part, "depth": depth, "decays": decays}
@@ -94,6 +97,9 @@ class Optimizer:
             OptionError: This optimizer has no hyper-parameter of that name.
         """
         known = self.hypers[0]
+        values = spread(value, len(self.hypers))
+        if name in {"lr", "wd"} and min(values) < 0:
+            raise OptionError(f"{name}={value!r} is negative. Expected 0 or more.")
         if name == "mom" and name not in known:
             # Optimizers without momentum run under every schedule.
             return
@@ -101,7 +107,7 @@ class Optimizer:
             raise OptionError(
                 f"The optimizer has no hyper-parameter {name!r}, only {listed(list(known))}. {did_you_mean(name, known)}"
             )
-        for hyper, one in zip(self.hypers, spread(value, len(self.hypers)), strict=True):
+        for hyper, one in zip(self.hypers, values, strict=True):
             hyper[name] = one
         for group in self.inner.param_groups:
             _write(group, name, self.hypers[group["depth"]][name] if group["decays"] or name != "wd" else 0.0)
@@ -110,6 +116,11 @@ class Optimizer:
         """Set several hyper-parameters."""
         for name, value in values.items():
             self.set_hyper(name, value)
+
+    @property
+    def kind(self) -> str:
+        """The class of the torch optimizer."""
+        return type(self.inner).__name__
 
     def step(self) -> None:
         """Change every parameter that has a gradient."""
@@ -163,7 +174,13 @@ def _write(group: dict[str, Any], name: str, value: float) -> None:
             group[key] = value
 
 
-def described(opt_func: OptimizerFunction) -> str:
-    """What an optimizer function is called, in words."""
-    function = getattr(opt_func, "func", opt_func)
-    return str(getattr(function, "__name__", type(function).__name__))
+def _refuse_overlap(groups: Sequence[Sequence[nn.Parameter]]) -> None:
+    seen: set[int] = set()
+    for group in groups:
+        for parameter in group:
+            if id(parameter) in seen:
+                raise ModelError(
+                    f"A parameter of shape {tuple(parameter.shape)} is in two parameter groups, or twice in one. "
+                    "Expected a splitter that gives each parameter once."
+                )
+            seen.add(id(parameter))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import operator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sightline.errors import counted, listed
-from sightline.metrics import metric_name
-from sightline.train.optim import described
+from sightline.errors import OptionError, counted, listed, name_of
+from sightline.metrics import named_metrics
 from sightline.train.schedule import spread
 
 if TYPE_CHECKING:
@@ -57,28 +58,59 @@ class Plan:
     __repr__ = __str__
 
 
-def plan_phases(
-    learn: Learner, epochs: int, *, base_lr: float, freeze_epochs: int, lr_mult: float, pct_start: float = 0.3, div: float = 5.0
-) -> Plan:
-    """The plan of `learn.fine_tune` with these arguments."""
+def fine_tune_phases(
+    learn: Learner, epochs: int, base_lr: float, freeze_epochs: int, lr_mult: float, pct_start: float, div: float
+) -> tuple[Phase, Phase]:
+    """The two fits of `learn.fine_tune` with these arguments, every one of them checked.
+
+    Raises:
+        OptionError: An argument is outside what it may be.
+        ModelError: The network has one parameter group, so nothing could be frozen.
+    """
+    for name, value in (("base_lr", base_lr), ("lr_mult", lr_mult), ("div", div)):
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
+            raise OptionError(f"{name}={value!r}: expected one positive number.")
+    if not 0 < pct_start < 1:
+        raise OptionError(f"pct_start={pct_start!r}: expected a share of the steps, above 0 and below 1.")
+    learn.check_groups()
     groups = (learn.opt or learn.create_opt()).param_lists
-    total = sum(parameter.numel() for group in groups for parameter in group)
     kept = _norms_below_the_head(learn)
-    head = sum(parameter.numel() for parameter in groups[-1])
     below = f" and the normalisation below it ({counted(kept, 'parameter')})" if kept else ""
-    last = base_lr / 2
-    planned = (
-        Phase(f"the head{below}", freeze_epochs, tuple(spread(slice(base_lr), len(groups))), head + kept, 0.99, 25.0),
-        Phase("everything", epochs, tuple(spread(slice(last / lr_mult, last), len(groups))), total, pct_start, div),
+    in_head, total = (sum(p.numel() for group in part for p in group) for part in (groups[-1:], groups))
+    first, last = slice(base_lr), slice(base_lr / 2 / lr_mult, base_lr / 2)
+    return (
+        Phase(
+            f"the head{below}", whole_epochs("freeze_epochs", freeze_epochs), _rates(first, groups), in_head + kept, 0.99, 25.0
+        ),
+        Phase("everything", whole_epochs("epochs", epochs), _rates(last, groups), total, pct_start, div),
     )
-    phases = tuple(phase for phase in planned if phase.epochs)
+
+
+def make_plan(learn: Learner, phases: Sequence[Phase], *, wd: float | None) -> Plan:
+    """The plan of these fits, with this weight decay (None: the optimizer's own)."""
+    phases = tuple(phase for phase in phases if phase.epochs)
     iterations = len(learn.dls.train)
-    rows = (
-        *_data_lines(learn, iterations),
-        *_model_lines(learn, total),
-        *_phase_lines(phases, iterations),
-    )
+    rows = (*_data_lines(learn, iterations), *_model_lines(learn, wd), *_phase_lines(phases, iterations))
     return Plan((*rows, *_machine_lines(learn)), phases, iterations)
+
+
+def whole_epochs(name: str, value: int) -> int:
+    """A number of epochs.
+
+    Raises:
+        OptionError: It is not a whole number, 0 or more.
+    """
+    try:
+        epochs = -1 if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        epochs = -1
+    if epochs < 0:
+        raise OptionError(f"{name}={value!r}: expected a whole number of epochs, 0 or more.")
+    return epochs
+
+
+def _rates(value: slice, groups: Sequence[object]) -> tuple[float, ...]:
+    return tuple(spread(value, len(groups)))
 
 
 def _data_lines(learn: Learner, iterations: int) -> list[tuple[str, str]]:
@@ -100,16 +132,17 @@ def _data_lines(learn: Learner, iterations: int) -> list[tuple[str, str]]:
     ]
 
 
-def _model_lines(learn: Learner, total: int) -> list[tuple[str, str]]:
+def _model_lines(learn: Learner, wd: float | None) -> list[tuple[str, str]]:
     spec = learn.spec
+    total = sum(parameter.numel() for parameter in learn.model.parameters())
     name = spec.arch if spec is not None else type(learn.model).__name__
     reason = "as asked for" if learn.objective.loss_func is not None else f"because {learn.target.because}"
-    metrics = ", ".join(metric_name(metric) for metric in learn.metrics) or "none"
+    metrics = ", ".join(name for name, _ in named_metrics(learn.metrics)) or "none"
     return [
         ("network", f"{name}, {counted(total, 'parameter')}"),
         ("loss", f"{learn.objective.name}, {reason}"),
         ("metrics", metrics),
-        ("optimizer", f"{described(learn.opt_func)}, weight decay {_decay(learn)}"),
+        ("optimizer", f"{name_of(learn.opt_func)}, weight decay {_decay(learn, wd)}"),
     ]
 
 
@@ -143,7 +176,7 @@ def _norms_below_the_head(learn: Learner) -> int:
     return sum(parameter.numel() for parameter in norm_parameters(learn.model) if id(parameter) not in head)
 
 
-def _decay(learn: Learner) -> str:
+def _decay(learn: Learner, wd: float | None) -> str:
     own = learn.opt.hypers[-1].get("wd", 0.0) if learn.opt is not None else 0.0
     exempt = "" if learn.wd_bn_bias else ", none on biases and normalisation"
-    return f"{own if learn.wd is None else learn.wd:g}{exempt}"
+    return f"{own if wd is None else wd:g}{exempt}"

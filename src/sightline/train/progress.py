@@ -83,9 +83,11 @@ class Progress(Callback):
 
     def after_batch(self) -> None:
         """Move the bar."""
+        if self._display is None or self._hidden["bar"]:
+            return
         self._images += len(self.learn.x)
         now = time.monotonic()
-        if self._display is None or self._hidden["bar"] or now - self._shown_at < REDRAW_EVERY_S:
+        if now - self._shown_at < REDRAW_EVERY_S:
             return
         self._shown_at = now
         rate = self._images / max(now - self._began, 1e-9)
@@ -97,7 +99,8 @@ class Progress(Callback):
     def after_epoch(self) -> None:
         """Add the epoch's row."""
         rows = self.learn.recorder.record.rows
-        if self._display is not None and rows and rows[-1]["kind"] == "epoch":
+        # An epoch that was skipped has no row.
+        if self._display is not None and rows[-1]["kind"] == "epoch" and rows[-1]["epoch"] == self.learn.epoch:
             self._display.row(row_text(rows[-1]))
 
     def close(self) -> None:
@@ -107,11 +110,11 @@ class Progress(Callback):
             self._display = None
 
     def _stage(self, what: str) -> None:
+        if self._display is None or self._hidden["bar"]:
+            return
         self._began = self._shown_at = time.monotonic()
         self._images = 0
-        if self._display is not None and not self._hidden["bar"]:
-            title = f"epoch {self.learn.epoch + 1}/{self.learn.n_epoch} {what}"
-            self._display.stage(title, len(self.learn.dl))
+        self._display.stage(f"epoch {self.learn.epoch + 1}/{self.learn.n_epoch} {what}", len(self.learn.dl))
 
 
 def row_text(row: dict[str, Any]) -> list[str]:

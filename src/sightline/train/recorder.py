@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from sightline.errors import NonFiniteLossError
-from sightline.metrics import Accumulator, accumulator
+from sightline.metrics import Accumulator, accumulators, check_metrics, named_metrics
 from sightline.record import Record, Row
 from sightline.runtime import peak_memory_mib
 from sightline.train.events import Callback
@@ -26,24 +28,28 @@ SMOOTHING = 0.98
 class Recorder(Callback):
     """Keeps the record, and shows it under the field's names.
 
+    It comes before the callbacks of users: whatever they do, what they read here is of the present step or epoch.
+
     Attributes:
         record: All rows, of all fits of this learner.
         log: The last epoch's figures in the order of `metric_names`, without epoch and time.
     """
 
-    order: ClassVar[int] = 50
+    order: ClassVar[int] = -9
 
     def __init__(self) -> None:
         self.record = Record()
         self.log: list[float | None] = []
-        self._accumulators: list[Accumulator] = []
+        self._gathered: list[Accumulator] = []
         self._unread: list[tuple[Row, Tensor]] = []
         self._average = _Average()
+        self._read_at = self._started = self._train_started = self._trained_s = 0.0
+        self._images = 0
 
     @property
     def metric_names(self) -> list[str]:
         """The columns of the table: epoch, train_loss, valid_loss, the metrics, time."""
-        return ["epoch", "train_loss", *(one.name for one in self._fresh_accumulators()), "time"]
+        return ["epoch", "train_loss", "valid_loss", *(name for name, _ in named_metrics(self.learn.metrics)), "time"]
 
     @property
     def losses(self) -> list[float]:
@@ -58,7 +64,7 @@ class Recorder(Callback):
     @property
     def values(self) -> list[list[float | None]]:
         """Losses and metrics of every epoch of the last fit: [train_loss, valid_loss, *metrics]."""
-        rows = self.record.of("epoch", phase=self._phase)
+        rows = self.record.of("epoch", phase=self.record.phases - 1)
         return [[row["train_loss"], row["valid_loss"], *row["metrics"].values()] for row in rows]
 
     @property
@@ -85,15 +91,18 @@ class Recorder(Callback):
                 raise NonFiniteLossError(_sentence(row, self.learn.n_iter))
 
     def before_fit(self) -> None:
-        """Begin a phase."""
+        """Begin a phase.
+
+        Raises:
+            OptionError: A metric does not fit the labels.
+        """
         learn = self.learn
+        check_metrics(learn.metrics, learn.target)
         self._average = _Average()
-        self._phase = self.record.phases
         self._read_at = time.monotonic()
-        self._accumulators = self._fresh_accumulators()
         self.record.add(
             "phase",
-            phase=self._phase,
+            phase=self.record.phases,
             name=learn.phase_name,
             n_epoch=learn.n_epoch,
             n_iter=len(learn.dls.train),
@@ -113,7 +122,14 @@ class Recorder(Callback):
 
     def before_validate(self) -> None:
         """Empty the metrics."""
-        self._accumulators = self._fresh_accumulators()
+        self._gathered = [_ValidLoss(self.learn), *accumulators(self.learn.metrics, self.learn.target)]
+
+    def before_backward(self) -> None:
+        """On a CPU, where looking costs nothing, stop before a loss that is no number spoils the weights."""
+        loss = self.learn.loss
+        if loss is not None and reads_freely(loss.device) and not math.isfinite(loss):
+            self._note_step(self.learn.train_iter + 1)
+            self.read()
 
     def after_batch(self) -> None:
         """Take in one batch."""
@@ -121,7 +137,7 @@ class Recorder(Callback):
         if learn.training:
             self._after_training_batch()
         elif learn.yb and learn.pred is not None:
-            for one in self._accumulators:
+            for one in self._gathered:
                 one.add(learn.pred.detach().float(), learn.y)
 
     def _after_training_batch(self) -> None:
@@ -129,12 +145,16 @@ class Recorder(Callback):
         self._images += len(learn.x)
         if learn.loss is None or learn.opt is None:
             return
-        row: Row = {"kind": "step", "phase": self._phase, "epoch": learn.epoch, "step": learn.train_iter}
-        row["lr"] = [hyper["lr"] for hyper in learn.opt.hypers]
-        row["mom"] = [hyper["mom"] for hyper in learn.opt.hypers if "mom" in hyper]
-        self._unread.append((row, learn.loss.detach()))
-        if learn.runtime.device.type == "cpu" or time.monotonic() - self._read_at > READ_EVERY_S:
+        self._note_step(learn.train_iter)
+        if reads_freely(learn.loss.device) or time.monotonic() - self._read_at > READ_EVERY_S:
             self.read()
+
+    def _note_step(self, step: int) -> None:
+        hypers = self.learn.opt.hypers if self.learn.opt is not None else []
+        row: Row = {"kind": "step", "phase": self.record.phases - 1, "epoch": self.learn.epoch, "step": step}
+        row["lr"] = [hyper["lr"] for hyper in hypers]
+        row["mom"] = [hyper["mom"] for hyper in hypers if "mom" in hyper]
+        self._unread.append((row, self.learn.loss.detach()))
 
     def after_train(self) -> None:
         """Read what is unread."""
@@ -143,19 +163,20 @@ class Recorder(Callback):
 
     def after_validate(self) -> None:
         """Keep the figures of this validation."""
-        self.log = [one.value() for one in self._accumulators]
+        self.log = [one.value() for one in self._gathered]
 
     def after_epoch(self) -> None:
         """Write the epoch's row, unless the epoch was skipped."""
-        if not self._images:
+        self.read()
+        if not self._images and not self.log:
             return
-        valid_loss, *metrics = self.log or [None] * len(self._accumulators)
-        names = [one.name for one in self._accumulators[1:]]
+        names = [name for name, _ in named_metrics(self.learn.metrics)]
+        valid_loss, *metrics = self.log or [None] * (1 + len(names))
         self.record.add(
             "epoch",
-            phase=self._phase,
+            phase=self.record.phases - 1,
             epoch=self.learn.epoch,
-            train_loss=self._average.value,
+            train_loss=self._average.value if self._images else None,
             valid_loss=valid_loss,
             metrics=dict(zip(names, metrics, strict=True)),
             seconds=round(time.monotonic() - self._started, 3),
@@ -163,18 +184,26 @@ class Recorder(Callback):
             memory_mib=round(peak_memory_mib(self.learn.runtime.device), 1),
         )
 
-    def _steps(self) -> list[Row]:
-        return self.record.of("step", phase=self.record.phases - 1)
+    def after_fit(self) -> None:
+        """Read what a cancelled fit left unread."""
+        self.read()
 
-    def _fresh_accumulators(self) -> list[Accumulator]:
-        learn = self.learn
-        found = [accumulator(metric, learn.target) for metric in learn.metrics]
-        seen: dict[str, int] = {}
-        for one in found:
-            seen[one.name] = seen.get(one.name, 0) + 1
-            if seen[one.name] > 1:
-                one.name = f"{one.name}_{seen[one.name]}"
-        return [_ValidLoss(learn), *found]
+    def close(self) -> None:
+        """Forget what was not read: the fit ended by an error."""
+        self._unread = []
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """A validation within a block that leaves the figures of the fit around it alone."""
+        before = self.log, self._gathered
+        try:
+            yield
+        finally:
+            self.log, self._gathered = before
+
+    def _steps(self) -> list[Row]:
+        self.read()
+        return self.record.of("step", phase=self.record.phases - 1)
 
 
 class _ValidLoss:
@@ -184,9 +213,6 @@ class _ValidLoss:
 
     def __init__(self, learn: Any) -> None:
         self._learn = learn
-        self.reset()
-
-    def reset(self) -> None:
         self._sum: Any = 0.0
         self._count = 0
 
@@ -215,11 +241,17 @@ class _Average:
         return self.value
 
 
+def reads_freely(device: torch.device) -> bool:
+    """Whether the host can look at a number on `device` without waiting for it."""
+    return device.type == "cpu"
+
+
 def _sentence(row: Row, n_iter: int) -> str:
     rates = ", ".join(f"{rate:.2g}" for rate in row["lr"])
     return (
         f"The training loss became {row['loss']} at step {row['step']} (epoch {row['epoch']}, "
         f"batch {(row['step'] - 1) % n_iter} of {n_iter}; learning rates {rates}). Expected a finite number. "
         "Try a learning rate 3 to 10 times lower; check that "
-        "regression labels have a sensible scale and that inputs hold no NaN; with bf16, compare with learn.to_fp32()."
+        "regression labels have a sensible scale and that inputs hold no NaN; with bf16, compare with learn.to_fp32(). On a "
+        "GPU the weights may be spoilt by then: load saved ones, or build the learner anew."
     )

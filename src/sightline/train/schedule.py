@@ -85,7 +85,10 @@ def spread(value: float | slice | Sequence[float], groups: int) -> list[float]:
         if value.start:
             return even_mults(value.start, value.stop, groups)
         return [value.stop / 10] * (groups - 1) + [value.stop]
-    values = [float(v) for v in np.atleast_1d(np.asarray(value, dtype=np.float64))]
+    try:
+        values = [float(v) for v in np.atleast_1d(np.asarray(value, dtype=np.float64))]
+    except (TypeError, ValueError) as error:
+        raise OptionError(f"{value!r} is not a number, a slice, or one number for each parameter group.") from error
     if len(values) == 1:
         return values * groups
     if len(values) != groups:

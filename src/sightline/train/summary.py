@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from sightline.predict import infer
+from sightline.predict import evaluating, infer
 
 if TYPE_CHECKING:
     from sightline.train.learner import Learner
@@ -57,13 +57,10 @@ def _pass_through(learn: Learner, images: Tensor) -> list[Line]:
 
     leaves = [(name, module) for name, module in learn.model.named_modules() if not list(module.children())]
     handles = [module.register_forward_hook(hook(name)) for name, module in leaves]
-    training = learn.model.training
-    learn.model.eval()
     try:
-        with torch.no_grad():
+        with evaluating(learn.model), torch.no_grad():
             infer(learn.model, images, learn.runtime)
     finally:
-        learn.model.train(training)
         for handle in handles:
             handle.remove()
     return lines

@@ -100,11 +100,9 @@ def vision_learner(
     )  # fmt: skip
     if dls.preprocess is not None and dls.preprocess.output_size is not None:
         check_input(model, dls.preprocess.output_size)
-    if normalize and model.stats is not None and not dls.normalizes:
-        dls = dls.with_stats(*model.stats)
     learn = Learner(
         dls, model, loss_func, opt_func, lr, splitter or parameter_groups, cbs, metrics, path, model_dir, wd, wd_bn_bias,
-        train_bn, moms, spec=model.spec,
+        train_bn, moms, spec=model.spec, stats=model.stats if normalize else None,
     )  # fmt: skip
     if pretrained:
         learn.freeze()
