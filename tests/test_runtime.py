@@ -26,6 +26,32 @@ def test_what_pytorch_does_not_know_is_refused():
         plan_runtime("cpu", "fp8")
 
 
+@pytest.mark.parametrize("device", ["cuda", "cuda:1", torch.device("cuda")])
+def test_a_gpu_that_is_not_there_is_refused_at_once(device, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.cuda, "is_built", lambda: True)
+    with pytest.raises(OptionError, match=rf"device='{device}' is not there: PyTorch finds no CUDA GPU. .*Pass device='cpu'"):
+        plan_runtime(device)
+    monkeypatch.setattr(torch.backends.cuda, "is_built", lambda: False)
+    with pytest.raises(OptionError, match="is not there: this build of PyTorch has no CUDA"):
+        plan_runtime(device)
+
+
+def test_a_gpu_beyond_those_that_are_there_is_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert plan_runtime("cuda:1").device == torch.device("cuda", 1)
+    assert plan_runtime("cuda").device.type == "cuda"
+    with pytest.raises(OptionError, match="device='cuda:2' is not there: PyTorch finds 2 CUDA GPUs, numbered from 0"):
+        plan_runtime("cuda:2")
+
+
+def test_an_apple_gpu_that_is_not_there_is_refused(monkeypatch):
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(OptionError, match="device='mps' is not there: PyTorch finds no Apple GPU"):
+        plan_runtime("mps")
+
+
 def test_bf16_computes_in_bfloat16_and_fp32_does_not():
     layer, x = torch.nn.Linear(2, 2), torch.ones(1, 2)
     with plan_runtime("cpu", "bf16").autocast():

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 import torch
 
-from sightline.errors import OptionError
+from sightline.errors import OptionError, counted
 
 Precision = Literal["fp32", "bf16"]
 PRECISIONS: tuple[str, ...] = ("fp32", "bf16")
@@ -55,6 +55,9 @@ def plan_runtime(device: str | torch.device | None = None, precision: Precision 
     Args:
         device: A device that is wanted; None takes the first of CUDA, Apple's MPS and the CPU that is there.
         precision: 'fp32' or 'bf16'; None is 'fp32', in which runs agree with published figures digit by digit.
+
+    Raises:
+        OptionError: There is no such device or precision, or this machine lacks the device.
     """
     found, why = _find_device() if device is None else (_named_device(device), "as asked for")
     plan = Runtime(found, "fp32", why, "the default: runs can be compared digit by digit")
@@ -71,9 +74,28 @@ def _find_device() -> tuple[torch.device, str]:
 
 def _named_device(device: str | torch.device) -> torch.device:
     try:
-        return torch.device(device)
-    except RuntimeError as error:
+        found = torch.device(device)
+    except (RuntimeError, TypeError) as error:
         raise OptionError(f"device={device!r} is not a device that PyTorch knows, such as 'cpu', 'cuda' or 'mps'.") from error
+    lacks = _lacking(found)
+    if lacks:
+        raise OptionError(
+            f"device={str(found)!r} is not there: {lacks}. Expected a device of this machine. Pass device='cpu', or leave "
+            "device out to take the best that is there."
+        )
+    return found
+
+
+def _lacking(device: torch.device) -> str:
+    """Why a device cannot be used, empty where nothing speaks against it: PyTorch itself says so only at the first use."""
+    if device.type == "cuda" and not torch.cuda.is_available():
+        built = torch.backends.cuda.is_built()
+        return "PyTorch finds no CUDA GPU" if built else "this build of PyTorch has no CUDA"
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        return f"PyTorch finds {counted(torch.cuda.device_count(), 'CUDA GPU')}, numbered from 0"
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        return "PyTorch finds no Apple GPU"
+    return ""
 
 
 def default_workers() -> int:

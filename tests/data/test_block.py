@@ -425,3 +425,14 @@ def test_a_seed_repeats_everything_and_without_one_pytorchs_seed_does(pets):
 def test_partial_functions_serve_as_getters(pets):
     block = folders(get_items=partial(get_image_files, folders=["train", "valid"]))
     assert len(block.table(pets)) == 12
+
+
+def test_classes_of_a_given_vocabulary_without_training_pictures_are_named(frame, tmp_path):
+    said = r"^2 classes of the vocabulary have no training picture: 'd' and 'e'\. They cannot be learned\. Add pictures"
+    with pytest.warns(SightlineWarning, match=said) as caught:
+        table_of(frame, tmp_path, CategoryBlock(vocab=list("abcde"))).dataloaders(frame, bs=3)
+    assert len(caught) == 1
+    with pytest.warns(SightlineWarning, match=r"1 class of the vocabulary has no training picture: 'd'"):
+        table_of(frame, tmp_path, MultiCategoryBlock(vocab=list("abcd"))).dataloaders(frame, bs=3)
+    # Silent: warnings are errors here.
+    table_of(frame, tmp_path, CategoryBlock(vocab=list("abc"), add_na=True)).dataloaders(frame, bs=3)

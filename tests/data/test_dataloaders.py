@@ -133,11 +133,15 @@ def test_a_test_loader_of_a_table_takes_rows_or_pictures(tmp_path):
 
 
 def test_new_changes_options_of_a_copy(dls):
-    other = dls.new(bs=2, shuffle=False, num_workers=0)
-    assert (other.train.bs, other.valid.bs, other.train.options.shuffle, other.valid.options.num_workers) == (2, 2, False, 0)
+    other = dls.new(bs=3, shuffle=False, num_workers=0)
+    assert (other.train.bs, other.valid.bs, other.train.options.shuffle, other.valid.options.num_workers) == (3, 3, False, 0)
     assert (dls.train.bs, dls.train.options.shuffle) == (4, True)
     assert other.vocab == dls.vocab
     assert dls.new(val_bs=7).train.bs == 4
+    with pytest.raises(OptionError, match=r"bs=1: every training batch would be one picture"):
+        dls.new(bs=1)
+    with pytest.warns(SightlineWarning, match=r"9 training pictures in batches of 2 leave one over \(another one each epoch\)"):
+        assert len(dls.new(bs=2, drop_last=False).train) == 4
     with pytest.raises(OptionError, match=r"A loader has no option"):
         dls.new(colour="red")
 

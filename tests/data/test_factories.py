@@ -72,7 +72,8 @@ def test_from_folder_by_the_names_of_folders(tmp_path):
     root = draw_folder(tmp_path, {"train/cat": 3, "train/dog": 3, "valid/cat": 1, "valid/dog": 1, "test/cat": 2})
     dls = ImageDataLoaders.from_folder(root, **SMALL)
     assert (dls.train.n, dls.valid.n, dls.path) == (6, 2, root)
-    other = ImageDataLoaders.from_folder(root, train="test", valid="valid", vocab=["cat", "dog"], item_tfms=Resize(8), bs=2)
+    with pytest.warns(SightlineWarning, match=r"1 class of the vocabulary has no training picture: 'dog'"):
+        other = ImageDataLoaders.from_folder(root, train="test", valid="valid", vocab=["cat", "dog"], item_tfms=Resize(8), bs=2)
     assert (other.train.n, other.valid.n, list(other.vocab)) == (2, 2, ["cat", "dog"])
 
 
@@ -141,6 +142,34 @@ def test_from_df_with_several_labels(table, tmp_path):
     assert by_columns.vocab == ["x", "y"]
 
 
+@pytest.mark.parametrize("kind", [int, bool, float])
+def test_from_df_with_columns_of_0_and_1_asks_what_they_mean(table, tmp_path, kind):
+    table = table.assign(cat=pd.Series([1, 0] * 5, dtype=kind), emu=pd.Series([0, 0, 1, 0, 1] * 2, dtype=kind))
+    options = {"folder": "images", "suff": ".png", "valid_col": "is_valid", "label_col": ["cat", "emu"], **SMALL}
+    message = (
+        r"label columns 'cat' and 'emu' hold nothing but 0 and 1, .*"
+        r"y_block=MultiCategoryBlock\(encoded=True, vocab=\['cat', 'emu'\]\)"
+    )
+    for y_block in (None, MultiCategoryBlock, MultiCategoryBlock(vocab=["cat", "emu"])):
+        with pytest.raises(LabelError, match=message):
+            ImageDataLoaders.from_df(table, tmp_path, y_block=y_block, **options)
+    encoded = MultiCategoryBlock(encoded=True, vocab=["cat", "emu"])
+    dls = ImageDataLoaders.from_df(table, tmp_path, y_block=encoded, **options)
+    assert dls.table.labels[:3] == (["cat"], [], ["cat", "emu"])
+    table.to_csv(tmp_path / "labels.csv", index=False)
+    with pytest.raises(LabelError, match=message):
+        ImageDataLoaders.from_csv(tmp_path, **options)
+    assert ImageDataLoaders.from_csv(tmp_path, y_block=encoded, **options).table.labels == dls.table.labels
+
+
+def test_columns_of_0_and_1_are_recognised_with_blanks_and_beside_names_they_are_names(table, tmp_path):
+    options = {"folder": "images", "suff": ".png", "valid_col": "is_valid", "label_col": ["x", "y"], **SMALL}
+    with pytest.raises(LabelError, match=r"hold nothing but 0 and 1"):
+        ImageDataLoaders.from_df(table.assign(x=[1, None] * 5, y=[True, None] * 5), tmp_path, **options)
+    assert ImageDataLoaders.from_df(table.assign(x=1, y=list("ab") * 5), tmp_path, **options).vocab == [1, "a", "b"]
+    assert ImageDataLoaders.from_df(table.assign(x=1, y=[2, 3] * 5), tmp_path, **options).vocab == [1, 2, 3]
+
+
 def test_from_df_with_numbers_asks_for_regression(table, tmp_path):
     options = {"folder": "images", "suff": ".png", "valid_col": "is_valid", "label_col": "size", **SMALL}
     dls = ImageDataLoaders.from_df(table, tmp_path, y_block=RegressionBlock, **options)
@@ -200,6 +229,30 @@ def test_from_lists_tells_kinds_of_labels_apart(tmp_path):
         ImageDataLoaders.from_lists(tmp_path, images, list("ababa"))
     given = ImageDataLoaders.from_lists(tmp_path, images, [0.5, 1.5] * 3, y_block=CategoryBlock, seed=0, bs=2)
     assert given.vocab == [0.5, 1.5]
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        [[1.0, 2.0], [0.5, 1.0]] * 3,
+        [(1.0,), (2.0,)] * 3,
+        np.array([[1.0, 2.0], [0.5, 1.0]] * 3, dtype=np.float32),
+        torch.tensor([[1.0, 2.0], [0.5, 1.0]] * 3),
+        [[1, 0, 1], [0, 0, 1]] * 3,
+        [(True, False), (False, False)] * 3,
+    ],
+    ids=["lists", "tuples", "array", "tensor", "0 and 1", "bool"],
+)
+def test_from_lists_with_lists_of_numbers_asks_what_they_mean(tmp_path, labels):
+    images = [pixels(i) for i in range(6)]
+    with pytest.raises(LabelError, match=r"Labels are lists of numbers \(first: \[.*y_block=RegressionBlock.*encoded=True"):
+        ImageDataLoaders.from_lists(tmp_path, images, labels, seed=0, bs=2)
+    assert ImageDataLoaders.from_lists(tmp_path, images, labels, y_block=RegressionBlock, seed=0, bs=2).c == len(labels[0])
+
+
+def test_from_lists_takes_whole_numbers_for_names(tmp_path):
+    labels = [[0], [0, 1], [], [1, 7], [7], [1]]
+    assert ImageDataLoaders.from_lists(tmp_path, [pixels(i) for i in range(6)], labels, seed=0, bs=2).vocab == [0, 1, 7]
 
 
 def test_options_reach_the_loaders(files, tmp_path):

@@ -11,6 +11,7 @@ from sightline.data.batch import Batch
 from sightline.data.dataloaders import DataLoaders
 from sightline.data.foreign import ForeignLoader
 from sightline.errors import DataError, OptionError
+from sightline.preprocess import Preprocess
 from sightline.target import SingleLabel, Vocab
 
 CPU = torch.device("cpu")
@@ -100,6 +101,21 @@ def test_dataloaders_of_them_know_the_target_and_little_else():
         DataLoaders(torch_loader(), torch_loader())
     with pytest.raises(OptionError, match=r"was given 1 loader\(s\). Expected training and validation"):
         DataLoaders(torch_loader(), target=target)
+
+
+def test_dataloaders_of_them_predict_from_pictures_where_it_was_said_how():
+    pre = Preprocess(size=(4, 4), mean=(0.5,) * 3, std=(0.25,) * 3)
+    target = SingleLabel(Vocab(["a", "b"]))
+    dls = DataLoaders(torch_loader(), torch_loader(), target=target, preprocess=pre, device="cpu")
+    assert dls.preprocess == dls.pipeline.preprocess == pre
+    picture = np.full((4, 4, 3), 255, dtype=np.uint8)
+    assert torch.equal(dls.pipeline.loader([picture]).one_batch().image, torch.full((1, 3, 4, 4), 2.0))
+    assert torch.equal(dls.test_dl([picture] * 2).one_batch().image, torch.full((2, 3, 4, 4), 2.0))
+    with pytest.raises(OptionError, match=r"with_labels=True needs to know how labels are read"):
+        dls.test_dl([picture], with_labels=True)
+    silent = DataLoaders(torch_loader(), torch_loader(), target=target, device="cpu")
+    with pytest.raises(OptionError, match=r"say it with DataLoaders\(\.\.\., preprocess=Preprocess\(\.\.\.\)\)"):
+        silent.test_dl([picture])
 
 
 def test_looking_at_them_does_not_move_pytorchs_generator():

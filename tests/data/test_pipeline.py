@@ -8,10 +8,12 @@ import sys
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from data.drawn import draw_folder
 from sightline.data.augment import Normalize, aug_transforms
 from sightline.data.factories import ImageDataLoaders
+from sightline.data.files import get_image_files
 from sightline.data.pipeline import EvaluationPipeline
 from sightline.data.transforms import RandomResizedCrop, Resize
 from sightline.preprocess import Preprocess
@@ -71,6 +73,22 @@ def test_a_picture_for_people_is_brought_to_size_and_not_normalised(root):
     assert picture.size == (20, 12)
     batch = dls.valid.one_batch().image[0].permute(1, 2, 0) * torch.tensor(STATS.std) + torch.tensor(STATS.mean)
     assert np.allclose(np.asarray(picture) / 255, batch.numpy(), atol=1e-5)
+
+
+def test_one_picture_a_folder_or_an_iterator_stands_where_a_list_is_expected(root):
+    pipeline = EvaluationPipeline.from_preprocess(Preprocess(size=(16, 16)))
+    path = root / "valid" / "cat" / "0.png"
+    array = np.asarray(Image.open(path))
+    expected = pipeline.loader([path]).one_batch().image
+    for item in (path, str(path), path.read_bytes(), Image.open(path), array, torch.from_numpy(array.copy()).permute(2, 0, 1)):
+        loader = pipeline.loader(item)
+        assert loader.n == 1
+        assert torch.equal(loader.one_batch().image, expected)
+    assert (
+        pipeline.loader(root / "valid").items == pipeline.loader(str(root / "valid")).items == get_image_files(root / "valid")
+    )
+    assert pipeline.loader(iter([path, path])).n == 2
+    assert pipeline.loader(np.stack([array] * 3)).n == 3
 
 
 def test_a_stored_pipeline_needs_neither_pandas_nor_matplotlib():

@@ -5,6 +5,9 @@ The layouts were printed by fastai 2.8.12 (`create_head(512, 10, ...)`): norm(fe
 
 from __future__ import annotations
 
+import json
+
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -120,6 +123,22 @@ def test_an_option_outside_what_it_may_be_is_refused(options, message):
 def test_options_come_back_from_json_as_they_went(options, _layout):
     given = HeadOptions.of(**options)
     assert HeadOptions.from_json(given.to_json()) == given
+
+
+@pytest.mark.parametrize(
+    ("options", "same"),
+    [
+        ({"lin_ftrs": [np.int64(8)], "ps": np.float32(0.25)}, {"lin_ftrs": [8], "ps": 0.25}),
+        ({"lin_ftrs": np.array([8, 4]), "ps": np.array([0.5, 0.25, 0.125])}, {"lin_ftrs": [8, 4], "ps": [0.5, 0.25, 0.125]}),
+        ({"lin_ftrs": (np.int32(8),), "y_range": (np.float32(0), np.int64(5))}, {"lin_ftrs": [8], "y_range": (0.0, 5)}),
+        ({"ps": torch.tensor(0.25)}, {"ps": 0.25}),
+    ],
+    ids=str,
+)
+def test_numbers_of_numpy_and_pytorch_are_taken_as_pythons(options, same):
+    found = HeadOptions.of(**options)
+    assert found == HeadOptions.of(**same)
+    assert json.loads(json.dumps(found.to_json())) == HeadOptions.of(**same).to_json()
 
 
 @pytest.mark.parametrize(

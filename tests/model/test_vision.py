@@ -115,6 +115,18 @@ def test_layers_that_a_user_adds_belong_to_a_group_too():
         ({"pool": False}, ModelError, r"pool=False, but the body of resnet18 gives feature maps \(N, 512, H, W\)"),
         ({"n_in": 0}, ModelError, "n_in=0 is not a number of channels"),
         ({"cut": "layer4"}, OptionError, "cut='layer4' is not a number of children to keep, a function, or None"),
+        (
+            {"cut": 100},
+            ModelError,
+            r"cut=100: resnet18 has only 10 parts, which are conv1, bn1, .*Give the number of them to keep",
+        ),
+        ({"cut": -10}, ModelError, "cut=-10 leaves nothing of resnet18"),
+        (
+            {"custom_head": nn.Flatten},
+            OptionError,
+            r"custom_head=Flatten is a class or a function.*what it makes, Flatten\(\.\.\.\)",
+        ),
+        ({"custom_head": "linear"}, OptionError, r"custom_head='linear' is not a torch.nn.Module"),
         ({"img_size": "big"}, OptionError, "size='big' is not a number of pixels"),
     ],
 )

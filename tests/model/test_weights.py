@@ -70,6 +70,30 @@ def test_a_body_with_a_head_of_this_layout_gives_its_body(n_out, tmp_path):
     assert all(torch.equal(a, b) for a, b in zip(body_of(model).values(), body_of(other).values(), strict=True))
 
 
+@pytest.mark.parametrize("arch", [ARCH, "test_convnext"], ids=["torchvision", "timm"])
+@pytest.mark.parametrize("with_opt", [True, False])
+def test_a_file_that_a_learner_saved_gives_its_body(arch, with_opt, tmp_path):
+    other = create_vision_model(arch, 8, pretrained=False)
+    tensors = {f"model.{name}": tensor for name, tensor in other.state_dict().items()}
+    if with_opt:
+        state = {"exp_avg": torch.ones(3), "exp_avg_sq": torch.ones(3)}
+        count = len(list(other.parameters()))
+        tensors |= {f"optimizer.{i}.{key}": value.clone() for i in range(count) for key, value in state.items()}
+    safetensors.torch.save_file(tensors, tmp_path / "saved.safetensors", metadata={"format": "sightline-weights"})
+    assert set(read_file(tmp_path / "saved.safetensors").by_name) == set(other.state_dict())
+    model = create_vision_model(arch, 3, weights=tmp_path / "saved.safetensors")
+    assert all(torch.equal(a, b) for a, b in zip(body_of(model).values(), body_of(other).values(), strict=True))
+
+
+@pytest.mark.parametrize("arch", [ARCH, "test_convnext"], ids=["torchvision", "timm"])
+def test_an_exported_file_gives_its_body(arch, tmp_path):
+    other = create_vision_model(arch, 8, pretrained=False)
+    metadata = {"format": "sightline", "manifest": "{}"}
+    safetensors.torch.save_file(other.state_dict(), tmp_path / "exported.safetensors", metadata=metadata)
+    model = create_vision_model(arch, 3, weights=tmp_path / "exported.safetensors")
+    assert all(torch.equal(a, b) for a, b in zip(body_of(model).values(), body_of(other).values(), strict=True))
+
+
 def test_a_body_alone_is_matched(tmp_path):
     other = create_vision_model(ARCH, 2, pretrained=False)
     torch.save(other.body.state_dict(), tmp_path / "body.pt")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,8 +13,9 @@ from sightline.data.augment import BatchPipeline
 from sightline.data.blocks import CategoryBlock, ImageBlock, TargetBlock, as_instance
 from sightline.data.collect import Getter, Recipe, collect, label_hints
 from sightline.data.dataloaders import DataLoaders
+from sightline.data.enough import check_training
 from sightline.data.getters import ItemGetter, Pipeline, each_item
-from sightline.data.labels import Unknown, encode, refuse_emptied, settle_unknown
+from sightline.data.labels import Unknown, encode, refuse_emptied, say_untaught, settle_unknown
 from sightline.data.loaders import Loader
 from sightline.data.loading import LoaderOptions
 from sightline.data.samples import DecodedSamples, Part
@@ -23,7 +23,7 @@ from sightline.data.sources import OnError, check_sources, is_picture
 from sightline.data.split import RandomSplitter
 from sightline.data.table import TRAIN, Table
 from sightline.data.transforms import ItemPipeline
-from sightline.errors import OptionError, SightlineWarning, TableError, counted
+from sightline.errors import OptionError, TableError, counted
 from sightline.runtime import fresh_seed, plan_runtime
 from sightline.target import Target
 
@@ -172,14 +172,14 @@ class DataBlock:
             source: What `get_items` takes; without it, the items.
             path: The folder that a learner writes below.
             verbose: Has no meaning; print `dls.table` to see what was found.
-            bs: Pictures in a training batch.
+            bs: Pictures in a training batch, at least 2.
             val_bs: Pictures in a validation batch; None takes `bs`.
             shuffle: Another order of the training rows each epoch.
             device: Where batches are made; None takes a GPU if there is one.
             num_workers: Threads that decode; 0 decodes in the thread that asks, None takes one a CPU, at most 8.
             seed: What order and augmentation follow from; None draws it from PyTorch's global generator.
             drop_last: Leave out a last training batch that is not full; None does so if rows are shuffled. A training part
-                smaller than one batch is one smaller batch.
+                smaller than one batch is one smaller batch, and a last batch of one picture is always left out.
             on_error: 'set_aside' leaves out pictures that cannot be read and warns; 'raise' decodes all of them beforehand
                 and refuses the data if one fails.
             unknown: 'error' refuses labels that training does not have; 'drop' leaves those rows out and warns.
@@ -202,7 +202,7 @@ class DataBlock:
             Loader(part, batches, replace(others if number else plan, seed=run_seed), place)
             for number, part in enumerate(self._parts(table, target))
         ]
-        _say_if_small(loaders[TRAIN])
+        check_training(loaders[TRAIN])
         return DataLoaders(*_measured(loaders), target=target, table=table, recipe=recipe, path=path)
 
     def _prepared(self, source: Any, on_error: OnError, unknown: Unknown) -> tuple[Table, Target, Recipe]:
@@ -212,7 +212,10 @@ class DataBlock:
         table = check_sources(found, on_error=on_error, channels=self.image.channels)
         refuse_emptied(found, table, "Setting aside unreadable pictures", classes=recipe.block.has_classes)
         target = recipe.block.learn(table.labels_of(table.rows(TRAIN)))
-        return settle_unknown(table, target, unknown=unknown, given=recipe.block.has_vocab), target, recipe
+        table = settle_unknown(table, target, unknown=unknown, given=recipe.block.has_vocab)
+        if recipe.block.has_vocab:
+            say_untaught(table, target)
+        return table, target, recipe
 
     def _items(self, source: Any) -> Any:
         if self.get_items is not None:
@@ -281,12 +284,3 @@ def _measured(loaders: list[Loader]) -> list[Loader]:
         return loaders
     batches = first.batches.measured(first.raw_batch())
     return [loader.new(batches=batches) for loader in loaders]
-
-
-def _say_if_small(loader: Loader) -> None:
-    if loader.n < loader.bs:
-        warnings.warn(
-            f"The training part has {counted(loader.n, 'picture')}, fewer than bs={loader.bs}: an epoch is one smaller batch.",
-            SightlineWarning,
-            stacklevel=3,
-        )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
 
 from sightline.data.decode import PILImage, PILImageBW
-from sightline.errors import LabelError, OptionError
+from sightline.errors import LabelError, OptionError, listed
 from sightline.target import NOT_AVAILABLE, MultiLabel, Regression, SingleLabel, Target, is_blank
 
 PictureClass: TypeAlias = type[PILImage] | type[PILImageBW]
@@ -44,10 +44,12 @@ class LabelHints:
     Attributes:
         columns: Names of the columns that labels are read from, where there are several.
         categories: The order of the names, where the column is a pandas categorical.
+        flags: The several columns hold nothing but 0 and 1, or False and True.
     """
 
     columns: tuple[str, ...] | None = None
     categories: tuple[Any, ...] | None = None
+    flags: bool = False
 
 
 class TargetBlock(ABC):
@@ -151,6 +153,12 @@ class MultiCategoryBlock(TargetBlock):
         return MultiLabel.learn(labels, names=given_names(self.vocab, sort=False), add_na=self.add_na)
 
     def adapt(self, hints: LabelHints) -> MultiCategoryBlock:
+        if hints.flags and not self.encoded:
+            raise LabelError(
+                f"The label columns {listed(hints.columns or ())} hold nothing but 0 and 1, or False and True, which would "
+                "become names of classes. Expected names. Where 1 says that a picture has the class of the column, pass "
+                f"y_block=MultiCategoryBlock(encoded=True, vocab={list(hints.columns or ())})."
+            )
         if not self.encoded or self.vocab is not None:
             return self
         if hints.columns is None:

@@ -153,8 +153,14 @@ def label_hints(items: Any, get_y: Getter) -> LabelHints:
         return LabelHints()
     columns = [column_of(items, col) for col in get_y.cols]
     if len(columns) > 1:
-        return LabelHints(columns=tuple(str(column.name) for column in columns))
+        return LabelHints(columns=tuple(str(column.name) for column in columns), flags=_all_flags(columns))
     return LabelHints(categories=None if get_y.label_delim is not None else categories_of(columns[0]))
+
+
+def _all_flags(columns: list[Any]) -> bool:
+    """Whether pandas columns hold nothing but 0 and 1, or False and True, blanks apart."""
+    filled = [column.dropna().infer_objects() for column in columns]
+    return any(map(len, filled)) and all(cells.dtype.kind in "biuf" and cells.isin([0, 1]).all() for cells in filled)
 
 
 def _nothing(source: Any) -> NoImagesError:

@@ -11,6 +11,7 @@ import torch
 
 from sightline.data.batch import Batch
 from sightline.data.collect import Recipe
+from sightline.data.enough import check_training
 from sightline.data.foreign import ForeignLoader
 from sightline.data.loaders import Loader
 from sightline.data.loading import AnyLoader
@@ -56,7 +57,7 @@ class DataLoaders:
         Args:
             loaders: Training and validation, then further ones: `Loader`s, or any re-iterable batches.
             target: What the labels are; None takes it from the training loader, if that is a `Loader`.
-            preprocess: How pictures were prepared, where loaders are the user's own.
+            preprocess: How pictures were prepared, where loaders are the user's own; needed to predict from pictures.
             table: The rows behind the loaders.
             recipe: How items become rows, for `test_dl`.
             path: The folder that a learner writes below.
@@ -145,17 +146,19 @@ class DataLoaders:
         """How validation prepares pictures; prediction takes the same.
 
         Raises:
-            OptionError: The loaders are the user's own.
+            OptionError: The loaders are the user's own, and `preprocess` was not given.
         """
         loader = self.valid
         samples = loader.part.samples if isinstance(loader, Loader) else None
         items = getattr(samples, "items", None)
-        if not isinstance(loader, Loader) or items is None:
-            raise OptionError(
-                "These loaders were given ready-made batches, so how a picture becomes one is not known. To predict from "
-                "pictures, make the data with a DataBlock or ImageDataLoaders."
-            )
-        return EvaluationPipeline(items, loader.batches)
+        if isinstance(loader, Loader) and items is not None:
+            return EvaluationPipeline(items, loader.batches)
+        if self._preprocess is not None:
+            return EvaluationPipeline.from_preprocess(self._preprocess)
+        raise OptionError(
+            "These loaders were given ready-made batches, so how a picture becomes one is not known. To predict from pictures, "
+            "say it with DataLoaders(..., preprocess=Preprocess(...)), or make the data with a DataBlock or ImageDataLoaders."
+        )
 
     @property
     def preprocess(self) -> Preprocess | None:
@@ -224,15 +227,16 @@ class DataLoaders:
             unused: fastai's further options, which have no meaning here, are refused by name.
 
         Raises:
-            OptionError: The loaders are the user's own, or an option is not known.
+            OptionError: An option is not known, or the loaders are the user's own and `preprocess` was not given.
             LabelError: Labels are blank or unknown.
         """
         if unused:
             raise OptionError(f"test_dl has no option {', '.join(map(repr, unused))}. Expected bs, num_workers or with_labels.")
         items = as_items(items)
-        workers = self._loader(1).options.num_workers if num_workers is None else num_workers
+        if num_workers is None and isinstance(self.valid, Loader):
+            num_workers = self.valid.options.num_workers
         sources = items if self._recipe is None else self._recipe.sources(items)
-        loader = self.pipeline.loader(sources, bs=bs or self.valid.bs, num_workers=workers, device=self.device)
+        loader = self.pipeline.loader(sources, bs=bs or self.valid.bs, num_workers=num_workers, device=self.device)
         if not with_labels:
             return loader
         if self._recipe is None:
@@ -256,8 +260,10 @@ class DataLoaders:
         training_only = {name: changes.pop(name) for name in ("shuffle", "drop_last") if name in changes}
         first, *others = (self._loader(position) for position in range(len(self.loaders)))
         first_bs, other_bs = bs or first.bs, val_bs or bs
+        train = first.new(bs=first_bs, **training_only, **changes)
+        check_training(train)
         return self._copy([
-            first.new(bs=first_bs, **training_only, **changes),
+            train,
             *(loader.new(bs=other_bs or loader.bs, **changes) for loader in others),
         ])  # fmt: skip
 

@@ -22,7 +22,7 @@ from sightline.data.labels import Unknown
 from sightline.data.sources import OnError
 from sightline.data.split import ColSplitter, GrandparentSplitter, RandomSplitter
 from sightline.data.table import NO_PART
-from sightline.errors import OptionError, SightlineWarning, counted
+from sightline.errors import LabelError, OptionError, SightlineWarning, counted
 from sightline.target import is_blank
 
 if TYPE_CHECKING:
@@ -238,6 +238,7 @@ class ImageDataLoaders:
         Without `y_block`, labels that are lists mean several labels a picture, floats mean regression, all else one label.
 
         Raises:
+            LabelError: Labels are lists of floats, or of 0 and 1, and `y_block` does not say what they mean.
             OptionError: The lists have different lengths.
         """
         if len(fnames) != len(labels):
@@ -275,6 +276,27 @@ def _say_if_left_out(dls: DataLoaders, train: str, valid: str) -> None:
 def _block_for(labels: Sequence[Any]) -> Any:
     first = next((label for label in labels if not is_blank(label)), None)
     if isinstance(first, (list, tuple, set, frozenset)) or getattr(first, "ndim", 0) == 1:
+        _refuse_lists_of_numbers(labels)
         return MultiCategoryBlock
     number = first.item() if first is not None and hasattr(first, "item") else first
     return RegressionBlock if isinstance(number, float) else CategoryBlock
+
+
+def _refuse_lists_of_numbers(labels: Sequence[Any]) -> None:
+    rows = [row for row in map(_plain_list, labels) if row]
+    floats = bool(rows) and all(isinstance(value, float) for row in rows for value in row)
+    # Names that are 0 and 1 would hardly stand beside each other in every list.
+    flags = len({len(row) for row in rows}) == 1 and len(rows[0]) > 1 and all(v in (0, 1) for row in rows for v in row)
+    if floats or flags:
+        raise LabelError(
+            f"Labels are lists of numbers (first: {rows[0]}), which would become names of classes. Expected lists of names. "
+            "Pass y_block=RegressionBlock for quantities, y_block=MultiCategoryBlock(encoded=True, vocab=[...]) where 1 says "
+            "that a picture has the class at that place, or y_block=MultiCategoryBlock if these are names."
+        )
+
+
+def _plain_list(label: Any) -> list[Any]:
+    """A list, tuple or array of one dimension as a list of Python's own values; anything else as an empty one."""
+    if getattr(label, "ndim", 0) == 1:
+        return list(label.tolist())
+    return [v.item() if hasattr(v, "item") else v for v in label] if isinstance(label, (list, tuple)) else []

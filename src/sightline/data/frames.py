@@ -32,6 +32,7 @@ def read_labels(
         text_columns: Columns, by name or position, that stay text as written.
         label_columns: One or several columns whose whole numbers become integers if all are written plainly ('7', not '007'
             or '7.0'), whose other numbers become floats where every cell is such a number, and that stay text otherwise.
+            Several columns of True and False become bool: together they say which of the columns a picture belongs to.
 
     Raises:
         TableError: The file does not exist, is not such a table, or lacks a column.
@@ -57,7 +58,8 @@ def read_labels(
         parsed[name] = written[name]
     for col in labels:
         name = column_of(parsed, col).name
-        if not _same_numbers(parsed[name], written[name]):
+        flags = len(labels) > 1 and parsed[name].dtype.kind == "b"
+        if not flags and not _same_numbers(parsed[name], written[name]):
             parsed[name] = written[name]
     return parsed
 

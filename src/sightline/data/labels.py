@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sightline.data.table import TRAIN, Table, part_name
 from sightline.errors import LabelError, OptionError, SightlineWarning, SplitError, close_matches, counted, did_you_mean, listed
-from sightline.target import Target
+from sightline.target import NOT_AVAILABLE, Target
 
 Unknown: TypeAlias = Literal["error", "drop"]
 UNKNOWN: tuple[str, ...] = ("error", "drop")
@@ -71,6 +71,23 @@ def refuse_emptied(before: Table, after: Table, what: str, *, classes: bool) -> 
         raise LabelError(
             f"{what} left no training picture of {listed(sorted(map(str, gone)))}: {_why(before, after)}. "
             "Expected some of every class. Mend those pictures, or remove the class."
+        )
+
+
+def say_untaught(table: Table, target: Target) -> None:
+    """Warn of names of a given vocabulary that no training picture has.
+
+    Warns:
+        SightlineWarning: There are such names; they are listed.
+    """
+    taught = _training_names(table)
+    untaught = [name for name in target.vocab or () if name not in taught and name != NOT_AVAILABLE]
+    if untaught:
+        warnings.warn(
+            f"{counted(len(untaught), 'class', 'classes')} of the vocabulary {'has' if len(untaught) == 1 else 'have'} no "
+            f"training picture: {listed(untaught)}. They cannot be learned. Add pictures of each, or take them out of vocab=.",
+            SightlineWarning,
+            stacklevel=4,
         )
 
 

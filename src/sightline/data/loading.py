@@ -78,7 +78,8 @@ class LoaderOptions:
         bs: Pictures a batch.
         shuffle: Another order each epoch.
         drop_last: Leave out the last batch if it is not full; None does so in training if rows are shuffled. A part smaller
-            than one batch is never dropped.
+            than one batch is never dropped. In training, a last batch of one picture is left out whatever is said here: it has
+            no batch statistics.
         training: Transforms take their random form.
         seed: What order and augmentation follow from, with epoch and row.
         num_workers: Threads that decode; 0 decodes in the thread that asks, None takes one a CPU, at most 8.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +14,7 @@ from sightline.data.chance import ItemDraw
 from sightline.data.loaders import Loader
 from sightline.data.loading import LoaderOptions
 from sightline.data.samples import DecodedSamples, Part
+from sightline.data.sources import as_items
 from sightline.data.table import common_root
 from sightline.data.transforms import ItemPipeline
 from sightline.preprocess import Preprocess
@@ -57,7 +57,7 @@ class EvaluationPipeline:
 
     def loader(
         self,
-        items: Sequence[Any],
+        items: Any,
         *,
         bs: int = 64,
         num_workers: int | None = None,
@@ -67,13 +67,14 @@ class EvaluationPipeline:
         """Batches without targets; `Batch.index` is the position in `items`.
 
         Args:
-            items: Paths, or pictures in memory. Those that cannot be read are left out and told in the loader's `set_aside`.
+            items: Paths, or pictures in memory; one of them alone, or a folder, as `sources.as_items` says. Those that cannot
+                be read are left out and told in the loader's `set_aside`.
             bs: Pictures a batch.
             num_workers: Threads that decode.
             device: Where batches are made.
             warn: Also warn about those that are left out.
         """
-        sources = tuple(items)
+        sources = tuple(as_items(items))
         samples = DecodedSamples(sources, self.item, common_root(sources))
         part = Part(samples, np.arange(len(sources), dtype=np.int64), sources=sources)
         return Loader(part, self.batch, LoaderOptions(bs=bs, num_workers=num_workers, warn=warn), torch.device(device))

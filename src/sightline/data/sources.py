@@ -37,7 +37,12 @@ def is_picture(value: Any) -> bool:
 
 
 def as_items(items: Any) -> Any:
-    """Something with a length: one picture or row as a list of it, a folder as its pictures, an iterator as a list."""
+    """What was given for pictures or rows, as something with a length; all that takes several pictures goes through here.
+
+    Args:
+        items: One picture (path, bytes, PIL image, array `(H, W[, C])`, tensor `(C, H, W)`) or one row (a mapping) becomes a
+            list of it, a folder its pictures, an iterator a list. A list, a table or a stack of pictures stays as it is.
+    """
     if isinstance(items, (str, Path)) and Path(items).is_dir():
         return get_image_files(items)
     if isinstance(items, Mapping) or is_picture(items):

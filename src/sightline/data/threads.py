@@ -33,6 +33,7 @@ def decoded(
         waiting: deque[list[Future[Pixels | ImageError]]] = deque(islice(upcoming, prefetch + 1))
         while waiting:
             yield [future.result() for future in waiting.popleft()]
+            # After the yield: with nothing begun ahead, the threads rest while the batch is in use.
             waiting.extend(islice(upcoming, 1))
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

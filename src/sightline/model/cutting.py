@@ -20,7 +20,7 @@ def cut_network(network: nn.Module, cut: int | Callable[[nn.Module], nn.Module],
 
     Raises:
         OptionError: `cut` is neither.
-        ModelError: Nothing is left, or what is left is not a network.
+        ModelError: Nothing is left, what is left is not a network, or the network has not as many children.
     """
     if callable(cut):
         body = cut(network)
@@ -33,6 +33,11 @@ def cut_network(network: nn.Module, cut: int | Callable[[nn.Module], nn.Module],
         raise OptionError(f"cut={cut!r} is not a number of children to keep, a function, or None.")
     children = dict(network.named_children())
     kept = list(children.values())[:cut]
+    if cut > len(children):
+        raise ModelError(
+            f"cut={cut}: {arch} has only {len(children)} parts, which are {', '.join(children)}. Give the number of them to "
+            "keep, counted from the end where negative."
+        )
     if not kept:
         raise ModelError(f"cut={cut} leaves nothing of {arch}, whose {len(children)} parts are {', '.join(children)}.")
     if any(isinstance(child, nn.ModuleList | nn.ModuleDict) for child in kept):

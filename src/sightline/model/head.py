@@ -98,7 +98,7 @@ class HeadOptions:
 
     @classmethod
     def of(cls, **options: Any) -> HeadOptions:
-        """Options as a user writes them: lists as well as tuples, whole numbers as well as fractions."""
+        """Options as a user writes them: lists as well as tuples, whole numbers as well as fractions, numbers of NumPy too."""
         sequences = ("lin_ftrs", "ps", "y_range")
         return cls(**{name: _as_tuple(name, value) if name in sequences else value for name, value in options.items()})
 
@@ -257,12 +257,18 @@ def _head_norm(n_features: int) -> nn.BatchNorm1d:
 
 
 def _as_tuple(name: str, value: Any) -> Any:
-    if value is None or isinstance(value, tuple | int | float):
+    value = _plain(value)
+    if value is None or isinstance(value, int | float):
         return value
     try:
-        return tuple(value)
+        return tuple(_plain(part) for part in value)
     except TypeError:
         raise OptionError(f"{name}={value!r} is not a number, a list or None.") from None
+
+
+def _plain(value: Any) -> Any:
+    """A number of NumPy or PyTorch as Python's own, which can be stored; anything else as it is."""
+    return value.item() if hasattr(value, "item") and getattr(value, "ndim", 1) == 0 else value
 
 
 def _check_hidden(lin_ftrs: tuple[int, ...] | None) -> None:

@@ -146,6 +146,7 @@ def create_vision_model(
         lin_first=lin_first,
     )
     _check_outputs(n_out)
+    _check_head(custom_head)
     if weights is not None and not pretrained:
         warnings.warn(
             f"weights={weights!r} are loaded although pretrained=False, as fastai does; nothing is frozen or normalised for "
@@ -249,3 +250,14 @@ def _fit_head(body: Body, n_in: int, options: HeadOptions, arch: str) -> tuple[i
 def _check_outputs(n_out: int) -> None:
     if isinstance(n_out, bool) or not isinstance(n_out, int) or n_out < 1:
         raise OptionError(f"n_out={n_out!r} is not a number of outputs, at least 1.")
+
+
+def _check_head(custom_head: Any) -> None:
+    if custom_head is None or isinstance(custom_head, nn.Module):
+        return
+    if callable(custom_head):
+        name = getattr(custom_head, "__name__", type(custom_head).__name__)
+        raise OptionError(
+            f"custom_head={name} is a class or a function. Expected a torch.nn.Module: give what it makes, {name}(...)."
+        )
+    raise OptionError(f"custom_head={custom_head!r} is not a torch.nn.Module, such as nn.Sequential(...).")

@@ -19,6 +19,10 @@ NESTS = ("state_dict", "model_state_dict", "model", "net", "network", "weights",
 PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.", "backbone.", "encoder.")
 """What wrappers and training scripts put before the names of a network; never part of the names themselves."""
 
+SAVED_FORMAT = "sightline-weights"
+SAVED_MODEL = "model."
+"""In the files of `learn.save`: what the header says, and what stands before the network's names, beside the optimizer's."""
+
 SHOWN = 3
 """How many mismatches of each kind an error names."""
 
@@ -75,6 +79,8 @@ def as_file(weights: object) -> Path | None:
 
 def read_file(path: Path) -> Tensors:
     """The tensors of a `.safetensors` file, or of a `.pth` or `.pt` file read without running any code in it.
+
+    Of a file that `learn.save` wrote, those of the network, by its own names.
 
     Raises:
         WeightsError: No such file, another kind of file, damaged, or it holds more than tensors and plain values.
@@ -166,11 +172,14 @@ def _spellings(by_name: Mapping[str, Tensor]) -> Iterator[Mapping[str, Tensor]]:
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    from safetensors import SafetensorError, safe_open
 
     try:
-        return load_file(path, device="cpu")
+        with safe_open(path, framework="pt", device="cpu") as opened:
+            saved = (opened.metadata() or {}).get("format") == SAVED_FORMAT
+            # The optimizer's state may be twice as large as the network, and is never read.
+            names = [name for name in opened.keys() if not saved or name.startswith(SAVED_MODEL)]  # noqa: SIM118
+            return {name.removeprefix(SAVED_MODEL) if saved else name: opened.get_tensor(name) for name in names}
     except (SafetensorError, OSError, ValueError) as error:
         raise WeightsError(f"weights={str(path)!r} cannot be read as safetensors: {error}. Is the file complete?") from error
 
