@@ -66,8 +66,7 @@ def test_without_scikit_learn_the_error_names_the_extra(monkeypatch):
 
 @pytest.mark.slow
 def test_the_demonstration_runs_from_digits_to_predictions(tmp_path, monkeypatch, capsys):
-    # The whole road, but with timm's network for tests and one epoch; that the figure is good is not for a test to wait for.
-    monkeypatch.setattr(demo, "ARCH", "test_resnet")
+    # The whole road, but one epoch of it; that the figure is good is not for a test to wait for.
     monkeypatch.setattr(demo, "EPOCHS", 1)
     folder = demo.run_demo(out=tmp_path / "demo", device="cpu")
     shown = capsys.readouterr().out

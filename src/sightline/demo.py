@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 SIDE_PX = 32
 MARGIN_PX = 2
 VALID_EVERY = 5
-ARCH, EPOCHS, LEARNING_RATE, BATCH_SIZE = "resnet18", 8, 4e-3, 64
+# timm's smallest residual network, from random weights: at 32 pixels it is quicker and better than resnet18, which shrinks
+# such pictures to a single pixel before it decides.
+ARCH, EPOCHS, LEARNING_RATE, BATCH_SIZE = "test_resnet", 14, 8e-3, 64
 SHOWN = 6
 SHADES = " .:-=+*#%@"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from shutil import copytree
 
 import pytest
 
@@ -69,8 +70,6 @@ def test_debug_shows_where_an_error_came_from(tmp_path):
 
 
 def test_a_warning_is_a_note_without_a_line_of_code(folders, broken, tmp_path, shown):
-    from shutil import copytree
-
     copy = copytree(folders, tmp_path / "copy")
     broken.rename(copy / "train" / "red" / "broken.png")
     assert run("train", copy, *SMALL, "--epochs", 0, "--out", tmp_path / "run") == 0
@@ -78,6 +77,7 @@ def test_a_warning_is_a_note_without_a_line_of_code(folders, broken, tmp_path, s
     assert "Note: " in text
     assert "broken.png" in text
     assert "SightlineWarning" not in text
+    assert "Note: " in (tmp_path / "run" / "log.txt").read_text()
 
 
 def test_ctrl_c_exits_with_130(monkeypatch, folders, tmp_path, shown):

@@ -78,3 +78,10 @@ def test_tables_are_evaluated_as_they_were_trained(columns, figure, table, tmp_p
     found = figures_in(text)
     assert found["loss"] == pytest.approx(final["valid_loss"], abs=1e-5)
     assert found[figure] == pytest.approx(next(v for k, v in final.items() if figure in k), abs=1e-5)
+
+
+def test_a_forgotten_delimiter_is_pointed_out(table, tmp_path, shown):
+    options = ["--labels", "labels.csv", "--folder", "images", "--suffix", ".png"]
+    assert run("train", table, *SMALL, *options, "--label-delim", " ", "--epochs", 0, "--out", tmp_path / "run") == 0
+    assert run("evaluate", tmp_path / "run" / "model.safetensors", table, *options, "--all") == 1
+    assert "pass --label-delim ' '" in shown()

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from shutil import copytree
 
 import pytest
 
@@ -79,6 +80,22 @@ def test_a_table_gives_several_labels(table, tmp_path, shown):
     assert "accuracy_multi" in text
 
 
+def test_folder_and_ending_of_a_tables_files_are_found(table, tmp_path, shown):
+    options = ["--labels", "labels.csv", "--label-delim", " ", "--epochs", 0]
+    assert run("train", table, *SMALL, *options, "--out", tmp_path / "run") == 0
+    text = shown()
+    assert f"Note: The table's file names are taken to lie in {table / 'images'}, with .png at their end: '000' does." in text
+    assert "18 for training, 6 for validation" in text
+
+
+def test_files_that_could_be_meant_twice_are_not_guessed(table, tmp_path, shown):
+    copy = copytree(table, tmp_path / "copy")
+    copytree(copy / "images", copy / "thumbnails")
+    options = ["--labels", "labels.csv", "--label-delim", " "]
+    assert run("train", copy, *SMALL, *options, "--out", tmp_path / "run") == 1
+    assert "24 files of 24 do not exist" in shown()
+
+
 def test_a_table_of_fractions_gives_numbers(table, tmp_path, shown):
     options = ["--labels", table / "labels.csv", "--folder", "images", "--suffix", ".png", "--label-col", "brightness"]
     assert run("train", table, *SMALL, *options, "--epochs", 1, "--out", tmp_path / "run") == 0
@@ -91,7 +108,7 @@ def test_a_table_of_fractions_gives_numbers(table, tmp_path, shown):
     [
         (["--labels", "label.csv"], "TableError: There is no table label.csv"),
         (["--labels", "labels.csv", "--label-col", "colour"], "TableError: There is no column 'colour'"),
-        (["--labels", "labels.csv"], "TableError: "),  # without --folder the files are missing
+        (["--labels", "labels.csv", "--folder", "image"], "TableError: 24 files of 24 do not exist"),
         (["--label-col", "colours"], "OptionError: '--label-col' say how to read a table, but there is none"),
         (["--arch", "resnet43"], "ArchitectureError: "),
         (["--device", "abacus"], "OptionError: device='abacus'"),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from sightline.data.sources import check_sources
 from sightline.data.split import ColSplitter
 from sightline.data.table import TRAIN, Table
 from sightline.errors import ImageError, LabelError, close_matches, counted, listed
-from sightline.metrics import accumulator
+from sightline.metrics import accumulators
 from sightline.predict import Predictor
 from sightline.target import Target
 
@@ -92,7 +93,7 @@ def _table_rows(data: Path, settings: TableSettings, block: TargetBlock, *, ever
     if table.valid_col is not None and not every:
         frame = frame.iloc[ColSplitter(table.valid_col)(frame)[1]]
         part += f" where {table.valid_col} is true"
-    pictures = ColReader(table.fn_col, pref=data / (settings.folder or ""), suff=settings.suffix)
+    pictures = ColReader(table.fn_col, pref=data / table.folder, suff=table.suffix)
     return frame, Recipe(pictures, ColReader(list(table.label_cols), label_delim=settings.label_delim), block, rows=True), part
 
 
@@ -127,8 +128,16 @@ def _unknown_error(table: Table, target: Target, found: list[tuple[int, Any]]) -
     return LabelError(
         f"{counted(len(found), 'picture')} {have} that the model does not know: {told}.\n"
         f"Expected one of its {counted(len(vocab), 'name')}: {listed(vocab)}{closest}.\n"
-        "Correct the labels, or leave those pictures out."
+        f"{_several_in_one(strange, vocab)}Correct the labels, or leave those pictures out."
     )
+
+
+def _several_in_one(strange: Iterable[str], vocab: list[str]) -> str:
+    """A hint where unknown labels are known ones side by side."""
+    for delimiter in " ,;|":
+        if any(delimiter in name and set(name.split(delimiter)) <= set(vocab) for name in strange):
+            return f"Some are several of them side by side: pass --label-delim '{delimiter}'. "
+    return ""
 
 
 def _outputs(predictor: Predictor, table: Table, bs: int, workers: int | None) -> tuple[Tensor, list[int]]:
@@ -155,8 +164,7 @@ def _outputs(predictor: Predictor, table: Table, bs: int, workers: int | None) -
 def figures(target: Target, logits_NK: Tensor, encoded: Tensor) -> dict[str, float]:
     """The mean loss and the metrics that fit the labels."""
     found = {"loss": float(target.loss(logits_NK, encoded).mean())}
-    for name in target.default_metrics:
-        one = accumulator(getattr(metrics, name), target)
+    for one in accumulators([getattr(metrics, name) for name in target.default_metrics], target):
         one.add(logits_NK, encoded)
         found[one.name] = float(one.value() or 0.0)
     return found

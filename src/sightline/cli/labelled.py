@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sightline.cli.settings import TableSettings
+from sightline.data.files import IMAGE_EXTENSIONS
 from sightline.data.frames import read_labels
 from sightline.data.getters import column_of
-from sightline.errors import OptionError, TableError, did_you_mean, listed
+from sightline.errors import OptionError, SightlineWarning, TableError, did_you_mean, listed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,12 +30,16 @@ class LabelTable:
         fn_col: Column of the file names.
         label_cols: Columns of the labels.
         valid_col: Column that says which rows validate; None where there is none.
+        folder: Folder within the data folder that the file names belong to.
+        suffix: What the file names lack at their end.
     """
 
     frame: pd.DataFrame
     fn_col: str
     label_cols: tuple[str, ...]
     valid_col: str | None
+    folder: str = ""
+    suffix: str = ""
 
     @property
     def holds_fractions(self) -> bool:
@@ -57,7 +63,11 @@ def read_table(settings: TableSettings, data: Path) -> LabelTable:
     fn_col = _named(names, settings.fn_col) if settings.fn_col is not None else str(names.columns[0])
     valid_col = _valid_column(names, settings.valid_col)
     label_cols = tuple(_named(names, name) for name in settings.label_cols) or _first_label(names, path, {fn_col, valid_col})
-    return LabelTable(read_labels(path, text_columns=(fn_col,), label_columns=list(label_cols)), fn_col, label_cols, valid_col)
+    frame = read_labels(path, text_columns=(fn_col,), label_columns=list(label_cols))
+    folder, suffix = settings.folder or "", settings.suffix
+    if not folder and not suffix and len(frame):
+        folder, suffix = _place_of(str(frame[fn_col].iloc[0]), data)
+    return LabelTable(frame, fn_col, label_cols, valid_col, folder, suffix)
 
 
 def split_folders(data: Path) -> tuple[str, str] | None:
@@ -93,6 +103,28 @@ def _table_path(labels: Path | None, data: Path) -> Path:
     beside = [path.name for folder in (Path(), data) if folder.is_dir() for path in folder.glob("*.csv")]
     hint = did_you_mean(labels.name if labels is not None else "labels.csv", beside)
     raise TableError(f"There is no table {labels}, here or in {data}. Expected a CSV file. {hint}".rstrip())
+
+
+def _place_of(name: str, data: Path) -> tuple[str, str]:
+    """Folder within `data`, and what is lacking at the end, that make a file name of the table a file; said where it is found.
+
+    Nothing is assumed where there is no such place, or more than one: then the missing files are told.
+    """
+    if not data.is_dir() or (data / name).is_file():
+        return "", ""
+    folders = [data, *sorted(entry for entry in data.iterdir() if entry.is_dir())]
+    places = {
+        (folder, ending) for folder in folders for ending in ("", *IMAGE_EXTENSIONS) if (folder / f"{name}{ending}").is_file()
+    }
+    if len(places) != 1:
+        return "", ""
+    folder, suffix = places.pop()
+    inside = "" if folder == data else folder.name
+    lacking = f", with {suffix} at their end" if suffix else ""
+    warnings.warn(
+        f"The table's file names are taken to lie in {folder}{lacking}: {name!r} does.", SightlineWarning, stacklevel=2
+    )
+    return inside, suffix
 
 
 def _named(frame: pd.DataFrame, name: str) -> str:

@@ -37,10 +37,15 @@ ValidColumn: TypeAlias = Annotated[
 ]
 Folder: TypeAlias = Annotated[
     str | None,
-    typer.Option("--folder", help="Folder within DATA to which the table's file names belong.", rich_help_panel=DATA),
+    typer.Option(
+        "--folder", help="Folder within DATA with the table's files; looked for where not given.", rich_help_panel=DATA
+    ),
 ]
 Suffix: TypeAlias = Annotated[
-    str, typer.Option("--suffix", help="What the table's file names lack at their end, such as .jpg.", rich_help_panel=DATA)
+    str,
+    typer.Option(
+        "--suffix", help="What the table's file names lack, such as .jpg; looked for where not given.", rich_help_panel=DATA
+    ),
 ]
 Numbers: TypeAlias = Annotated[
     bool, typer.Option("--regression", help="The labels are numbers to estimate, not names.", rich_help_panel=DATA)

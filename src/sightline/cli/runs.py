@@ -6,6 +6,7 @@ import json
 import platform
 import re
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -15,7 +16,7 @@ from typing import Any, TextIO
 from rich.console import Console, RenderableType
 
 from sightline.atomic import write_text
-from sightline.errors import OptionError
+from sightline.errors import OptionError, SightlineWarning
 from sightline.versions import versions_in_use
 
 LOG_WIDTH = 120
@@ -82,7 +83,8 @@ def open_run(out: Path | None, name: str) -> Iterator[Run]:
         run = Run(path, log)
         run.note()
         try:
-            yield run
+            with _warnings_in(run.log):
+                yield run
             run.note(outcome="finished", ended=_now())
         except KeyboardInterrupt:
             run.note(outcome="stopped by Ctrl-C", ended=_now())
@@ -91,6 +93,21 @@ def open_run(out: Path | None, name: str) -> Iterator[Run]:
             run.log.print(f"{type(error).__name__}: {error}", markup=False, soft_wrap=True)
             run.note(outcome=f"failed: {type(error).__name__}: {error}", ended=_now())
             raise
+
+
+@contextmanager
+def _warnings_in(log: Console) -> Iterator[None]:
+    """Our own warnings go to the log too, as notes."""
+    with warnings.catch_warnings():
+        elsewhere = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+            if issubclass(category, SightlineWarning):
+                log.print(f"Note: {message}", markup=False, soft_wrap=True)
+            elsewhere(message, category, *place, **more)
+
+        warnings.showwarning = show
+        yield
 
 
 def claim_folder(out: Path | None, name: str) -> Path:

@@ -118,7 +118,7 @@ def _data_lines(learn: Learner, iterations: int) -> list[tuple[str, str]]:
     size = learn.dls.preprocess.output_size if learn.dls.preprocess is not None else None
     pixels = f" of {size[0]} x {size[1]} pixels" if size else ""
     used = min(train.n, iterations * train.bs)
-    rest = f" ({counted(train.n - used, 'picture')} left over, other ones each epoch)" if used < train.n else ""
+    rest = f" ({counted(train.n - used, 'picture')} left over in each)" if used < train.n else ""
     vocab = learn.target.vocab
     names = (
         f"{len(vocab)} names: {listed(list(vocab), most=6)}"
