@@ -73,7 +73,7 @@ def test_numbers_are_shown_as_numbers(table, tmp_path, shown):
 
 def test_what_is_missing_is_named(finished_run, folders, tmp_path, shown):
     assert run("predict", finished_run / "model.safetensors", folders / "valdi") == 1
-    assert "There is no folder" in (text := shown())
+    assert "There is no file or folder" in (text := shown())
     assert "Did you mean 'valid'" in text
     assert run("predict", tmp_path / "other.safetensors", folders) == 1
     assert "BundleError: " in shown()
@@ -85,3 +85,11 @@ def test_the_table_never_overwrites_a_picture_or_the_model(finished_run, folders
     assert run("predict", finished_run / "model.safetensors", picture, "--csv", picture) == 1
     assert "would write over what is read" in shown()
     assert picture.read_bytes() == before
+
+
+def test_a_list_that_goes_into_a_pipe_shows_whole_paths_on_lines_of_their_own(finished_run, folders, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    assert run("predict", finished_run / "model.safetensors", folders / "valid" / "red") == 0
+    lines = capsys.readouterr().out.splitlines()
+    for path in (folders / "valid" / "red").iterdir():
+        assert any(str(path) in line and "red" in line for line in lines)

@@ -21,7 +21,12 @@ def test_the_outcome_is_told_from_begin_to_end(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("error", "told"), [(ValueError("no"), "failed: ValueError: no"), (KeyboardInterrupt(), "stopped by Ctrl-C")]
+    ("error", "told"),
+    [
+        (ValueError("no"), "failed: ValueError: no"),
+        (KeyboardInterrupt(), "stopped by Ctrl-C"),
+        (SystemExit(1), "ended early: SystemExit"),
+    ],
 )
 def test_the_outcome_is_told_when_something_stops_it(error, told, tmp_path):
     with pytest.raises(type(error)), open_run(tmp_path / "run", "any"):
@@ -50,3 +55,22 @@ def test_a_name_becomes_a_folder_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert claim_folder(None, "my pets: (new)").name.startswith("my-pets-new-2")
     assert claim_folder(None, "..").name.startswith("run-2")
+
+
+def fail(path):
+    with open_run(path, "any"):
+        raise ValueError("no")
+
+
+def test_the_folder_of_a_run_that_failed_before_it_trained_may_be_had_again(tmp_path):
+    for _ in range(2):
+        with pytest.raises(ValueError, match="no"):
+            fail(tmp_path / "run")
+    (tmp_path / "run" / "history.csv").write_text("epoch\n")
+    with pytest.raises(OptionError, match="holds something already"):
+        claim_folder(tmp_path / "run", "any")
+
+
+def test_the_folder_of_a_run_that_goes_on_is_refused(tmp_path):
+    with open_run(tmp_path / "run", "any"), pytest.raises(OptionError, match="holds something already"):
+        claim_folder(tmp_path / "run", "any")

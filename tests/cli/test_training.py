@@ -109,7 +109,7 @@ def test_a_table_of_fractions_gives_numbers(table, tmp_path, shown):
         (["--labels", "label.csv"], "TableError: There is no table label.csv"),
         (["--labels", "labels.csv", "--label-col", "colour"], "TableError: There is no column 'colour'"),
         (["--labels", "labels.csv", "--folder", "image"], "TableError: 24 files of 24 do not exist"),
-        (["--label-col", "colours"], "OptionError: '--label-col' say how to read a table, but there is none"),
+        (["--label-col", "colours"], "OptionError: There is no table that '--label-col' could tell how to read"),
         (["--arch", "resnet43"], "ArchitectureError: "),
         (["--device", "abacus"], "OptionError: device='abacus'"),
     ],
@@ -151,7 +151,7 @@ def test_published_weights_that_cannot_be_had_name_the_ways_out(folders, tmp_pat
     assert run("train", folders, "--arch", "resnet18", "--size", "32", "--out", tmp_path / "run") == 1
     text = shown()
     assert "WeightsError" in text
-    assert "pretrained=False" in text
+    assert "--no-pretrained" in text
 
 
 @pytest.mark.slow
@@ -189,3 +189,24 @@ def test_an_error_in_training_leaves_the_last_whole_epoch(folders, tmp_path, mon
     assert run("train", folders, *SMALL, "--epochs", 3, "--out", tmp_path / "run") == 1
     assert facts_of(tmp_path / "run")["outcome"] == "failed: SightlineError: the disk is full"
     assert Predictor.load(tmp_path / "run" / "model.safetensors").vocab == ["blue", "green", "red"]
+
+
+def test_labels_side_by_side_are_noticed(table, tmp_path, shown):
+    run("train", table, "--labels", "labels.csv", *SMALL, "--epochs", 0, "--out", tmp_path / "run")
+    assert "are several labels side by side" in (text := shown())
+    assert "pass --label-delim ' '" in text
+
+
+def test_a_few_wrong_names_at_the_top_of_a_table_are_the_only_ones_told(table, tmp_path, shown):
+    lines = (table / "labels.csv").read_text().splitlines()
+    wrong = tmp_path / "wrong.csv"
+    wrong.write_text("\n".join([lines[0], *(f"x{line}" for line in lines[1:3]), *lines[3:]]) + "\n")
+    assert run("train", table, "--labels", wrong, "--label-delim", " ", *SMALL, "--out", tmp_path / "run") == 1
+    assert "2 files of 24 do not exist" in shown()
+
+
+def test_evaluating_everything_says_what_that_means(finished_run, folders, shown):
+    assert run("evaluate", finished_run / "model.safetensors", folders / "valid") == 0
+    assert "figures flatter a model that was trained on some of these pictures" in shown()
+    assert run("evaluate", finished_run / "model.safetensors", folders) == 0
+    assert "flatter" not in shown()

@@ -112,13 +112,25 @@ def _name_the_closest(error: Any) -> None:
     error.possibilities = None
 
 
+IN_OPTIONS = {
+    "weights='file.safetensors'": "--weights file.safetensors",
+    "pretrained=False": "--no-pretrained",
+    "on_error='raise'": "--on-error raise",
+    "device='cpu'": "--device cpu",
+    "base_lr=": "--lr ",
+}
+"""What messages say in Python, as one says it here."""
+
+
 def _show(error: Exception) -> None:
-    kind = type(error).__name__
+    kind, words = type(error).__name__, str(error)
+    for python, option in IN_OPTIONS.items():
+        words = words.replace(python, option)
     stderr = _to_stderr()
     if stderr.is_terminal:
-        stderr.print(Panel(Text(str(error)), title=kind, title_align="left", border_style="red"))
+        stderr.print(Panel(Text(words), title=kind, title_align="left", border_style="red"))
     else:
-        stderr.print(Text(f"{kind}: {error}"), soft_wrap=True)
+        stderr.print(Text(f"{kind}: {words}"), soft_wrap=True)
 
 
 @contextmanager

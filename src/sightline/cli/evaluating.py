@@ -41,6 +41,9 @@ BLOCKS: dict[str, type[TargetBlock]] = {
 """What reads the labels of each kind of target."""
 
 
+ALL_OF_IT = " (all of it: figures flatter a model that was trained on some of these pictures)"
+
+
 def run_evaluation(
     model: Path, data: Path, settings: TableSettings, *, every: bool, bs: int, device: str | None, workers: int | None
 ) -> None:
@@ -83,6 +86,7 @@ def labelled_table(data: Path, settings: TableSettings, predictor: Predictor, *,
         folders = None if every else split_folders(data)
         items = get_image_files(data, folders=[folders[1]] if folders else None)
         recipe, part = Recipe(None, parent_label, block), f"in {data / folders[1] if folders else data}"
+        part += "" if folders or every else ALL_OF_IT
     table = collect(items, recipe, lambda found: (range(len(found)), ()), data)
     return check_sources(table, on_error="set_aside", channels=predictor.pipeline.preprocess.channels), part
 
@@ -90,6 +94,8 @@ def labelled_table(data: Path, settings: TableSettings, predictor: Predictor, *,
 def _table_rows(data: Path, settings: TableSettings, block: TargetBlock, *, every: bool) -> tuple[Any, Recipe, str]:
     table = read_table(settings, data)
     frame, part = table.frame, f"of {settings.labels}"
+    if table.valid_col is None and not every:
+        part += ALL_OF_IT
     if table.valid_col is not None and not every:
         frame = frame.iloc[ColSplitter(table.valid_col)(frame)[1]]
         part += f" where {table.valid_col} is true"

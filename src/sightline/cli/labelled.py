@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 TRAIN_FOLDER = "train"
 VALID_FOLDERS = ("valid", "val", "validation")
 VALID_COLUMN = "is_valid"
+TRIED = 20
 
 
 @dataclass(frozen=True)
@@ -64,9 +65,11 @@ def read_table(settings: TableSettings, data: Path) -> LabelTable:
     valid_col = _valid_column(names, settings.valid_col)
     label_cols = tuple(_named(names, name) for name in settings.label_cols) or _first_label(names, path, {fn_col, valid_col})
     frame = read_labels(path, text_columns=(fn_col,), label_columns=list(label_cols))
+    if settings.label_delim is None and len(label_cols) == 1:
+        _say_several(frame[label_cols[0]])
     folder, suffix = settings.folder or "", settings.suffix
     if not folder and not suffix and len(frame):
-        folder, suffix = _place_of(str(frame[fn_col].iloc[0]), data)
+        folder, suffix = _place_of([str(name) for name in frame[fn_col]], data)
     return LabelTable(frame, fn_col, label_cols, valid_col, folder, suffix)
 
 
@@ -93,7 +96,7 @@ def refuse_table_options(settings: TableSettings) -> None:
     }
     named = [name for name, value in given.items() if value]
     if named:
-        raise OptionError(f"{listed(named)} say how to read a table, but there is none. Name it with --labels FILE.csv.")
+        raise OptionError(f"There is no table that {listed(named)} could tell how to read. Name it with --labels FILE.csv.")
 
 
 def _table_path(labels: Path | None, data: Path) -> Path:
@@ -105,17 +108,38 @@ def _table_path(labels: Path | None, data: Path) -> Path:
     raise TableError(f"There is no table {labels}, here or in {data}. Expected a CSV file. {hint}".rstrip())
 
 
-def _place_of(name: str, data: Path) -> tuple[str, str]:
+def _say_several(column: pd.Series) -> None:
+    """Say so where labels look like several names side by side, of which each is a label by itself, too."""
+    labels = {label for label in column if isinstance(label, str)}
+    for delimiter in " ,;|":
+        joined = sorted(label for label in labels if delimiter in label and set(label.split(delimiter)) <= labels)
+        if joined:
+            warnings.warn(
+                f"{joined[0]!r} and {len(joined) - 1} other labels are several labels side by side. If a picture may have "
+                f"several, pass --label-delim {delimiter!r}; as it is, each combination counts as a label of its own.",
+                SightlineWarning,
+                stacklevel=3,
+            )
+            return
+
+
+def _place_of(names: list[str], data: Path) -> tuple[str, str]:
     """Folder within `data`, and what is lacking at the end, that make a file name of the table a file; said where it is found.
 
     Nothing is assumed where there is no such place, or more than one: then the missing files are told.
     """
-    if not data.is_dir() or (data / name).is_file():
+    # Some names may be wrong, so several are tried, from all over the table; the first that is found anywhere decides.
+    tried = names[:: max(1, len(names) // TRIED)]
+    if not data.is_dir() or any((data / name).is_file() for name in tried):
         return "", ""
     folders = [data, *sorted(entry for entry in data.iterdir() if entry.is_dir())]
-    places = {
-        (folder, ending) for folder in folders for ending in ("", *IMAGE_EXTENSIONS) if (folder / f"{name}{ending}").is_file()
-    }
+    places: set[tuple[Path, str]] = set()
+    name = ""
+    for name in tried:
+        endings = ("", *IMAGE_EXTENSIONS)
+        places = {(folder, ending) for folder in folders for ending in endings if (folder / f"{name}{ending}").is_file()}
+        if places:
+            break
     if len(places) != 1:
         return "", ""
     folder, suffix = places.pop()

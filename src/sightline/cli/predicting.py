@@ -17,9 +17,10 @@ from rich.table import Table as ScreenTable
 from sightline.atomic import whole_file
 from sightline.cli.screen import output_names, with_bar
 from sightline.data.files import get_image_files, nothing_found
-from sightline.errors import ImageError, NoImagesError, OptionError, SightlineWarning, counted
+from sightline.errors import ImageError, NoImagesError, OptionError, SightlineWarning, counted, did_you_mean
 from sightline.predict import Prediction, Predictor
 
+UNBOUNDED = 10_000
 SHOWN = 20
 """How many pictures are shown on screen when no file is written."""
 
@@ -70,6 +71,9 @@ def find_pictures(given: Iterable[Path]) -> list[Path]:
         if path.is_file():
             files[path] = None
             continue
+        if not path.exists():
+            beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+            raise NoImagesError(f"There is no file or folder {path}. {did_you_mean(path.name, beside)}".rstrip())
         found = get_image_files(path)
         if not found:
             raise nothing_found(path)
@@ -112,6 +116,10 @@ def _write(results: Iterator[Prediction], predictor: Predictor, top: int, path: 
 def _show(results: Iterator[Prediction], predictor: Predictor, top: int, screen: Console) -> None:
     headings = ["file", *output_names(predictor.target)] if predictor.vocab is None else ["file", "label", "most probable"]
     table = ScreenTable(*headings, box=None, header_style="bold", pad_edge=False)
+    # The end of a path tells pictures apart, so it is never cut off; in a file or a pipe nothing is.
+    table.columns[0].overflow = "fold"
+    if not screen.is_terminal:
+        screen.width = UNBOUNDED
     rows = 0
     for prediction in results:
         rows += 1

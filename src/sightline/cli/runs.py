@@ -22,6 +22,9 @@ from sightline.versions import versions_in_use
 LOG_WIDTH = 120
 
 
+FAILED = "failed"
+
+
 class Run:
     """One run and its folder.
 
@@ -91,7 +94,11 @@ def open_run(out: Path | None, name: str) -> Iterator[Run]:
             raise
         except Exception as error:
             run.log.print(f"{type(error).__name__}: {error}", markup=False, soft_wrap=True)
-            run.note(outcome=f"failed: {type(error).__name__}: {error}", ended=_now())
+            run.note(outcome=f"{FAILED}: {type(error).__name__}: {error}", ended=_now())
+            raise
+        except BaseException as ending:
+            # Such as SystemExit, when whoever reads the screen through a pipe has gone.
+            run.note(outcome=f"ended early: {type(ending).__name__}", ended=_now())
             raise
 
 
@@ -117,13 +124,24 @@ def claim_folder(out: Path | None, name: str) -> Path:
         OptionError: It holds something already.
     """
     path = out if out is not None else _new_folder(name)
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    if path.exists() and (not path.is_dir() or any(path.iterdir())) and not _never_trained(path):
         raise OptionError(
             f"--out {path} holds something already. Expected a new or an empty folder, so that no run overwrites another. "
-            "Give another name, or leave --out out."
+            "Give another name, or omit --out."
         )
     path.mkdir(parents=True, exist_ok=True)
     return path
+
+
+def _never_trained(path: Path) -> bool:
+    """Whether a folder holds nothing but the messages of a run that failed before it had trained: the next may have it."""
+    if not path.is_dir() or {entry.name for entry in path.iterdir()} - {"run.json", "log.txt"}:
+        return False
+    try:
+        outcome = json.loads((path / "run.json").read_text(encoding="utf-8")).get("outcome", "")
+    except (OSError, ValueError, AttributeError):
+        return False
+    return str(outcome).startswith(FAILED)
 
 
 def _new_folder(name: str) -> Path:

@@ -194,7 +194,7 @@ def _final(learn: Learner) -> dict[str, Any]:
 
 def _say_result(run: Run, learn: Learner, seconds: float) -> None:
     final = _final(learn)
-    run.note(final=final, seconds=round(seconds, 1))
+    run.note(final=final, seconds=round(seconds, 1), data=_data_facts(learn.dls))
     figures = ", ".join(f"{name} {value:.4f}" for name, value in final.items() if value is not None)
     took = f"{seconds // 60:.0f} min {seconds % 60:.0f} s" if seconds >= 60 else f"{seconds:.1f} s"
     run.say(

@@ -68,7 +68,7 @@ def fine_tune_phases(
         ModelError: The network has one parameter group, so nothing could be frozen.
     """
     for name, value in (("base_lr", base_lr), ("lr_mult", lr_mult), ("div", div)):
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
             raise OptionError(f"{name}={value!r}: expected one positive number.")
     if not 0 < pct_start < 1:
         raise OptionError(f"pct_start={pct_start!r}: expected a share of the steps, above 0 and below 1.")
@@ -153,7 +153,8 @@ def _phase_lines(phases: tuple[Phase, ...], iterations: int) -> list[tuple[str, 
         rates = " / ".join(f"{rate:.2g}" for rate in phase.rates)
         sentence = (
             f"{phase.name}: {counted(phase.epochs, 'epoch')}, {counted(steps, 'step')}; learning rates up to {rates} by depth, "
-            f"one cycle: from 1/{phase.div:g} of that, rising for {math.ceil(phase.rising * steps):,} steps, then falling"
+            f"one cycle: from 1/{phase.div:g} of that, rising for {counted(math.ceil(phase.rising * steps), 'step')}, "
+            "then falling"
         )
         rows.append((f"phase {number}", sentence))
     return rows
