@@ -21,16 +21,16 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 _HOMES: dict[str, str] = {
     "sightline.bundle": "Bundle",
-    "sightline.data.augment": """
-        Brightness Contrast Dihedral Flip Normalize RandomResizedCropGPU Rotate Warp Zoom aug_transforms imagenet_stats
-    """,
+    "sightline.data.augment": "aug_transforms imagenet_stats",
     "sightline.data.batch": "Batch",
     "sightline.data.block": "DataBlock",
     "sightline.data.blocks": "CategoryBlock ImageBlock MultiCategoryBlock RegressionBlock",
+    "sightline.data.colour": "Brightness Contrast Normalize",
     "sightline.data.dataloaders": "DataLoaders",
     "sightline.data.decode": "PILImage PILImageBW",
     "sightline.data.factories": "ImageDataLoaders",
     "sightline.data.files": "get_files get_image_files",
+    "sightline.data.geometry": "Dihedral Flip RandomResizedCropGPU Rotate Warp Zoom",
     "sightline.data.getters": "AttrGetter ColReader ItemGetter RegexLabeller parent_label",
     "sightline.data.loaders": "Loader",
     "sightline.data.split": """

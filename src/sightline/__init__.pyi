@@ -82,15 +82,6 @@ from torchvision.models import wide_resnet50_2 as wide_resnet50_2
 from torchvision.models import wide_resnet101_2 as wide_resnet101_2
 
 from sightline.bundle import Bundle as Bundle
-from sightline.data.augment import Brightness as Brightness
-from sightline.data.augment import Contrast as Contrast
-from sightline.data.augment import Dihedral as Dihedral
-from sightline.data.augment import Flip as Flip
-from sightline.data.augment import Normalize as Normalize
-from sightline.data.augment import RandomResizedCropGPU as RandomResizedCropGPU
-from sightline.data.augment import Rotate as Rotate
-from sightline.data.augment import Warp as Warp
-from sightline.data.augment import Zoom as Zoom
 from sightline.data.augment import aug_transforms as aug_transforms
 from sightline.data.augment import imagenet_stats as imagenet_stats
 from sightline.data.batch import Batch as Batch
@@ -99,12 +90,21 @@ from sightline.data.blocks import CategoryBlock as CategoryBlock
 from sightline.data.blocks import ImageBlock as ImageBlock
 from sightline.data.blocks import MultiCategoryBlock as MultiCategoryBlock
 from sightline.data.blocks import RegressionBlock as RegressionBlock
+from sightline.data.colour import Brightness as Brightness
+from sightline.data.colour import Contrast as Contrast
+from sightline.data.colour import Normalize as Normalize
 from sightline.data.dataloaders import DataLoaders as DataLoaders
 from sightline.data.decode import PILImage as PILImage
 from sightline.data.decode import PILImageBW as PILImageBW
 from sightline.data.factories import ImageDataLoaders as ImageDataLoaders
 from sightline.data.files import get_files as get_files
 from sightline.data.files import get_image_files as get_image_files
+from sightline.data.geometry import Dihedral as Dihedral
+from sightline.data.geometry import Flip as Flip
+from sightline.data.geometry import RandomResizedCropGPU as RandomResizedCropGPU
+from sightline.data.geometry import Rotate as Rotate
+from sightline.data.geometry import Warp as Warp
+from sightline.data.geometry import Zoom as Zoom
 from sightline.data.getters import AttrGetter as AttrGetter
 from sightline.data.getters import ColReader as ColReader
 from sightline.data.getters import ItemGetter as ItemGetter

@@ -13,18 +13,10 @@ from PIL import Image
 from data.facts import FACTS, as_tuples, batch_of, name_of
 from reference.pictures import part, picture
 from sightline.data import augment, resample
-from sightline.data.augment import (
-    BatchPipeline,
-    Brightness,
-    Contrast,
-    Flip,
-    Normalize,
-    RandomResizedCropGPU,
-    Rotate,
-    Zoom,
-    aug_transforms,
-    imagenet_stats,
-)
+from sightline.data.augment import aug_transforms, imagenet_stats
+from sightline.data.batch_pipeline import BatchPipeline
+from sightline.data.colour import Brightness, Contrast, Normalize
+from sightline.data.geometry import Flip, RandomResizedCropGPU, Rotate, Zoom
 from sightline.data.resample import shrink_factor
 from sightline.data.resize import apply_preprocess
 from sightline.data.transforms import Resize

@@ -12,9 +12,10 @@ import pytest
 import torch
 
 from data.drawn import break_picture, cut_short, draw, draw_folder, pixels
-from sightline.data.augment import Normalize, aug_transforms
+from sightline.data.augment import aug_transforms
 from sightline.data.block import DataBlock
 from sightline.data.blocks import CategoryBlock, ImageBlock, MultiCategoryBlock, RegressionBlock
+from sightline.data.colour import Normalize
 from sightline.data.decode import PILImageBW
 from sightline.data.files import get_image_files
 from sightline.data.getters import ColReader, Pipeline, parent_label

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from sightline.data.augment import Flip, Rotate
 from sightline.data.chance import BatchDraw, ItemDraw, named
+from sightline.data.geometry import Flip, Rotate
 
 
 def test_a_picture_draws_what_its_row_draws_in_any_batch() -> None:

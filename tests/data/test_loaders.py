@@ -12,7 +12,8 @@ import torch
 
 from data.drawn import cut_short, draw, draw_folder, pixels
 from sightline import draws
-from sightline.data.augment import BatchPipeline, aug_transforms
+from sightline.data.augment import aug_transforms
+from sightline.data.batch_pipeline import BatchPipeline
 from sightline.data.block import DataBlock
 from sightline.data.blocks import CategoryBlock, ImageBlock
 from sightline.data.chance import ItemDraw

@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 
 from data.drawn import draw_folder
-from sightline.data.augment import Normalize, aug_transforms
+from sightline.data.augment import aug_transforms
+from sightline.data.colour import Normalize
 from sightline.data.factories import ImageDataLoaders
 from sightline.data.files import get_image_files
 from sightline.data.pipeline import EvaluationPipeline

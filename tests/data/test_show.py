@@ -12,8 +12,9 @@ import torch
 from PIL import Image
 
 from data.drawn import draw_folder, pixels
-from sightline.data.augment import Normalize, aug_transforms
+from sightline.data.augment import aug_transforms
 from sightline.data.blocks import RegressionBlock
+from sightline.data.colour import Normalize
 from sightline.data.decode import PILImageBW
 from sightline.data.factories import ImageDataLoaders
 from sightline.data.show import denormalized, label_text

@@ -12,10 +12,11 @@ from PIL import Image
 
 from data.facts import FACTS, as_tuples
 from reference.pictures import picture
-from sightline.data.augment import Rotate
 from sightline.data.chance import ItemDraw
+from sightline.data.geometry import Rotate
+from sightline.data.item_pipeline import ItemPipeline
 from sightline.data.resize import apply_preprocess
-from sightline.data.transforms import ItemPipeline, PadMode, RandomResizedCrop, Resize, ResizeMethod
+from sightline.data.transforms import PadMode, RandomResizedCrop, Resize, ResizeMethod
 from sightline.errors import ImageError, OptionError
 from sightline.preprocess import Preprocess
 

@@ -35,6 +35,7 @@ FLOORS: dict[str, int] = {
     "__init__": 6,
     "__main__": 6,
     "cli": 6,
+    "compat": 6,
     "demo": 6,
     "fastai": 6,
 }

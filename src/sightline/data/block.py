@@ -9,12 +9,13 @@ from typing import Any
 
 import torch
 
-from sightline.data.augment import BatchPipeline
+from sightline.data.batch_pipeline import BatchPipeline
 from sightline.data.blocks import CategoryBlock, ImageBlock, TargetBlock, as_instance
 from sightline.data.collect import Getter, Recipe, collect, label_hints
 from sightline.data.dataloaders import DataLoaders
 from sightline.data.enough import check_training
 from sightline.data.getters import ItemGetter, Pipeline, each_item
+from sightline.data.item_pipeline import ItemPipeline
 from sightline.data.labels import Unknown, encode, refuse_emptied, say_untaught, settle_unknown
 from sightline.data.loaders import Loader
 from sightline.data.loading import LoaderOptions
@@ -22,7 +23,6 @@ from sightline.data.samples import DecodedSamples, Part
 from sightline.data.sources import OnError, check_sources, is_picture
 from sightline.data.split import RandomSplitter
 from sightline.data.table import TRAIN, Table
-from sightline.data.transforms import ItemPipeline
 from sightline.errors import OptionError, TableError, counted
 from sightline.runtime import fresh_seed, plan_runtime
 from sightline.target import Target

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 
 from sightline import draws
-from sightline.data.augment import BatchPipeline
 from sightline.data.batch import Batch
+from sightline.data.batch_pipeline import BatchPipeline
 from sightline.data.chance import ItemDraw
 from sightline.data.loading import AnyLoader, LoaderOptions, Rows
 from sightline.data.samples import Part, Pixels

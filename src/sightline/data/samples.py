@@ -13,8 +13,8 @@ from torch import Tensor
 
 from sightline.data.chance import ItemDraw
 from sightline.data.decode import read_image
+from sightline.data.item_pipeline import ItemPipeline
 from sightline.data.table import source_name
-from sightline.data.transforms import ItemPipeline
 from sightline.target import Target
 
 Pixels: TypeAlias = npt.NDArray[np.uint8]
