@@ -22,7 +22,7 @@ RUN := .venv/bin/python
 help:
 	@sed -n 's/^#   //p' Makefile
 
-demo: .venv/ready-demo
+demo: .venv/ready
 	$(RUN) -m sightline demo $(ARGS)
 
 # One thread a process: several processes that each start a thread a core would get in one another's way.
@@ -48,6 +48,10 @@ clean:
 	$(PYTHON) -m venv .venv || { $(PYTHON) -m venv --clear --without-pip .venv && $(PYTHON) -m pip --python .venv/bin/python install pip; }
 
 # The stamp is made last, so an installation that was broken off is taken up again by the next make.
-.venv/ready-%: pyproject.toml | .venv/bin/python
-	$(RUN) -m pip install --disable-pip-version-check -e ".[$*]"
+.venv/ready: pyproject.toml | .venv/bin/python
+	$(RUN) -m pip install --disable-pip-version-check -e .
+	@touch $@
+
+.venv/ready-dev: pyproject.toml | .venv/bin/python
+	$(RUN) -m pip install --disable-pip-version-check -e ".[dev]"
 	@touch $@

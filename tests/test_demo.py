@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,6 @@ import torch
 from PIL import Image
 
 from sightline import demo
-from sightline.errors import MissingExtraError
 from sightline.predict import Prediction
 
 
@@ -56,12 +54,6 @@ def test_a_picture_becomes_half_blocks_or_shades():
     assert str(coloured.spans[0].style) == "rgb(0,0,0) on rgb(255,255,255)"
     shades = demo.in_characters(Image.fromarray(np.array([[0, 255], [0, 255]], dtype=np.uint8)), colours=False)
     assert shades.plain == " @"
-
-
-def test_without_scikit_learn_the_error_names_the_extra(monkeypatch):
-    monkeypatch.setitem(sys.modules, "sklearn", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'sightline\[demo\]'"):
-        demo.load_digits()
 
 
 @pytest.mark.slow

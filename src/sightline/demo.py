@@ -9,8 +9,6 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sightline.errors import MissingExtraError
-
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
@@ -42,7 +40,6 @@ def run_demo(*, out: Path | None = None, seed: int = 42, device: str | None = No
         The folder.
 
     Raises:
-        MissingExtraError: scikit-learn is not installed.
         OptionError: The folder holds something already.
     """
     from rich.console import Console
@@ -83,20 +80,10 @@ def run_demo(*, out: Path | None = None, seed: int = 42, device: str | None = No
 
 
 def load_digits() -> tuple[npt.NDArray[np.uint8], list[str]]:
-    """The digits, uint8 `(1797, 8, 8)` with ink as 255, and what each shows.
-
-    Raises:
-        MissingExtraError: scikit-learn is not installed.
-    """
+    """The digits, uint8 `(1797, 8, 8)` with ink as 255, and what each shows."""
     import numpy as np
+    from sklearn import datasets
 
-    try:
-        from sklearn import datasets
-    except ImportError as error:
-        raise MissingExtraError(
-            "The demonstration takes its pictures from scikit-learn, which is not installed. Install it with: "
-            "pip install 'sightline[demo]'"
-        ) from error
     found = datasets.load_digits()
     return np.round(found.images * (255 / 16)).astype(np.uint8), [str(name) for name in found.target]
 

@@ -14,7 +14,8 @@
     |-- BundleError (ValueError)          an exported file cannot be written, read or trusted
     |-- TrainingError (RuntimeError)      training cannot go on
     |   `-- NonFiniteLossError            the loss became NaN or infinite
-    `-- MissingExtraError (ImportError)   an optional dependency is not installed
+    |-- MissingExtraError (ImportError)   an optional dependency is not installed
+    `-- LeftOutError (NotImplementedError)  a name of fastai's that has no counterpart here
 
     SightlineWarning (UserWarning)        something was set aside or replaced, by name
 
@@ -86,6 +87,10 @@ class NonFiniteLossError(TrainingError):
 
 class MissingExtraError(SightlineError, ImportError):
     """An optional dependency is needed and not installed."""
+
+
+class LeftOutError(SightlineError, NotImplementedError):
+    """Something of fastai's was used that sightline leaves out on purpose."""
 
 
 class SightlineWarning(UserWarning):

@@ -25,8 +25,10 @@ FLOORS: dict[str, int] = {
     "metrics": 2,
     "losses": 2,
     "bundle": 3,
+    "outputs": 3,
     "predict": 4,
     "interpret": 4,
+    "convert": 4,
     "train": 5,
     "report": 5,
     "explain": 5,
@@ -43,6 +45,11 @@ FLOORS: dict[str, int] = {
 
 TOP_FLOOR = max(FLOORS.values())
 LOWEST_PRINTING_FLOOR = 5
+ASKED_TO_SPEAK = {
+    Path("data/summary.py"): "DataBlock.summary walks through the data aloud",
+    Path("interpret.py"): "print_classification_report is asked to",
+}
+"""Files below the floors that print which print nevertheless, and why."""
 MOST_LINES = 600
 PICKLES = {"pickle", "_pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
 HEAVY = {"torchvision", "timm", "pandas", "matplotlib", "torchmetrics", "sklearn"}
@@ -134,7 +141,7 @@ def imports_go_down(source: Source) -> list[str]:
 
 def only_the_upper_floors_print(source: Source) -> list[str]:
     """Below floor 5 nothing is printed: what happened is returned, raised or warned about."""
-    if FLOORS.get(source.room, TOP_FLOOR) >= LOWEST_PRINTING_FLOOR:
+    if FLOORS.get(source.room, TOP_FLOOR) >= LOWEST_PRINTING_FLOOR or source.path in ASKED_TO_SPEAK:
         return []
     return [
         source.at(node, f"prints with {ast.unparse(node)}")
@@ -186,13 +193,15 @@ def no_bare_excepts(source: Source) -> list[str]:
 
 
 def no_delegation(source: Source) -> list[str]:
-    """No `__getattr__`, except in the package's door, where it makes imports lazy."""
-    if source.path == Path("__init__.py"):
+    """No `__getattr__` that answers, except in the doors, where it makes imports lazy and says what is left out."""
+    if source.path in (Path("__init__.py"), Path("fastai.py")):
         return []
     return [
         source.at(node, f"defines {node.name}")
         for node in ast.walk(source.tree)
-        if isinstance(node, ast.FunctionDef) and node.name in {"__getattr__", "__getattribute__"}
+        if isinstance(node, ast.FunctionDef)
+        and node.name in {"__getattr__", "__getattribute__"}
+        and not (node.returns is not None and ast.unparse(node.returns) == "NoReturn")
     ]
 
 
@@ -213,7 +222,12 @@ def _is_empty_container(value: ast.expr) -> bool:
 
 
 def heavy_imports_wait(source: Source) -> list[str]:
-    """What is slow to import is imported by the function that needs it; the door and the ground do not even import torch."""
+    """What is slow to import is imported by the function that needs it; the door and the ground do not even import torch.
+
+    `fastai.py` is the exception: it hands on what scripts expect to be there at once, such as `pd` and `plt`.
+    """
+    if source.room == "fastai":
+        return []
     door = source.room in {"__init__", "__main__"} or FLOORS.get(source.room) == 0
     slow = HEAVIER_STILL if door else HEAVY
     return [
