@@ -120,6 +120,8 @@ def test_regression_refuses_labels_of_different_length():
         SingleLabel.learn(["a", "b"], add_na=True),
         SingleLabel.learn([1, 2, 3]),
         MultiLabel.learn([["x"], ["y"]], thresholds=(0.25, 0.75)),
+        MultiLabel.learn([["x"], ["y"]]).adjusted(thresholds=0.3, activated=True),
+        SingleLabel.learn(["a", "b"]).adjusted(activated=True),
         Regression.learn([[1, 2]], names=["left", "top"]),
     ],
 )
@@ -139,3 +141,41 @@ def test_target_from_json_refuses_what_it_does_not_know():
 def test_thresholds_out_of_range_are_refused():
     with pytest.raises(OptionError, match=r"expected one number in 0\.\.1, or 2 of them"):
         MultiLabel(Vocab(["a", "b"]), thresholds=(0.5, 1.5))
+
+
+def test_what_is_not_activated_already_is_not_written():
+    assert "activated" not in SingleLabel.learn(["a", "b"]).to_json()
+
+
+def test_a_network_that_gives_probabilities_has_the_same_loss_and_decisions():
+    logits, labels = torch.randn(5, 3), torch.tensor([0, 2, 1, 1, 0])
+    target = SingleLabel.learn(["a", "b", "c"])
+    ready = target.adjusted(activated=True)
+    p = target.activate(logits)
+    assert torch.equal(ready.activate(p), p)
+    assert torch.allclose(ready.loss(p, labels), target.loss(logits, labels), atol=1e-5)
+    assert torch.isfinite(ready.loss(torch.eye(3)[labels - 1], labels)).all()
+
+
+def test_adjusting_leaves_the_rest_alone():
+    target = MultiLabel.learn([["a"], ["b"]], thresholds=0.3, add_na=True)
+    assert target.adjusted() == target
+    assert target.adjusted(thresholds=0.6) == MultiLabel(target.names, 0.6, True)
+    assert Regression.learn([1.0]).adjusted(thresholds=0.6) == Regression.learn([1.0])
+
+
+def test_losses_of_mixed_pictures_mix_classes_by_loss_and_other_labels_themselves():
+    shares = torch.tensor([1.0, 0.25])
+
+    def items(logits, target):
+        return target.reshape(2, -1)[:, 0].float() ** 2
+
+    classes = SingleLabel.learn(list("abcde"))
+    mixed = classes.mixed_loss(items, torch.zeros(2, 5), torch.tensor([1, 2]), torch.tensor([3, 4]), shares)
+    assert mixed.tolist() == [1, 0.25 * 4 + 0.75 * 16]
+    numbers = Regression.learn([1.0])
+    mixed = numbers.mixed_loss(items, torch.zeros(2, 1), torch.tensor([1.0, 2.0]), torch.tensor([3.0, 4.0]), shares)
+    assert mixed.tolist() == [1, (0.25 * 2 + 0.75 * 4) ** 2]
+    several = MultiLabel.learn([["a"], ["b"]])
+    mixed = several.mixed_loss(items, torch.zeros(2, 2), torch.tensor([[1.0, 0], [0, 1]]), torch.ones(2, 2), shares)
+    assert mixed.tolist() == [1, 0.75**2]
