@@ -1,25 +1,20 @@
-"""Metrics against scikit-learn and torchmetrics, and their gathering over batches of unequal size."""
+"""Whatever serves as a metric is gathered over batches of unequal size, and checked before training."""
 
 from functools import partial
+from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
 from sklearn import metrics as sk
 
+from metrics.random_sets import over_batches
 from sightline.errors import OptionError
-from sightline.metrics import (
-    accumulators,
-    accuracy,
-    accuracy_multi,
-    check_metrics,
-    error_rate,
-    mae,
-    mse,
-    named_metrics,
-    rmse,
-    top_k_accuracy,
-)
+from sightline.metrics.defaults import default_metrics
+from sightline.metrics.gathering import accumulators, check_metrics, named_metrics
+from sightline.metrics.metric import Metric
+from sightline.metrics.multi_label import accuracy_multi
+from sightline.metrics.regression import mae, mse, rmse
+from sightline.metrics.single_label import F1Score, accuracy, error_rate, top_k_accuracy
 from sightline.target import MultiLabel, Regression, SingleLabel
 
 CLASSES = SingleLabel.learn(list("abcdefg"))
@@ -27,53 +22,14 @@ LOGITS = torch.randn(50, 7, generator=torch.Generator().manual_seed(3))
 LABELS = torch.randint(0, 7, (50,), generator=torch.Generator().manual_seed(4))
 
 
-def over_batches(metric, target, logits, labels, sizes=(20, 17, 13)):
-    (gathered,) = accumulators([metric], target)
-    for part, other in zip(logits.split(sizes), labels.split(sizes), strict=True):
-        gathered.add(part, other)
-    return gathered.value()
-
-
-def test_accuracy_and_error_rate_equal_scikit_learn():
-    expected = sk.accuracy_score(LABELS, LOGITS.argmax(1))
-    assert accuracy(LOGITS, LABELS).item() == pytest.approx(expected)
-    assert over_batches(error_rate, CLASSES, LOGITS, LABELS) == pytest.approx(1 - expected)
-
-
-@pytest.mark.parametrize("k", [1, 3, 5, 7, 9])
-def test_top_k_equals_scikit_learn_and_takes_a_k_above_the_number_of_classes(k):
-    expected = 1.0 if k >= 7 else sk.top_k_accuracy_score(LABELS, LOGITS.numpy(), k=k, labels=range(7))
-    assert top_k_accuracy(LOGITS, LABELS, k=k).item() == pytest.approx(expected)
-
-
-def test_accuracy_multi_counts_every_label():
-    labels = torch.randint(0, 2, (50, 7), generator=torch.Generator().manual_seed(5)).float()
-    expected = 1 - sk.hamming_loss(labels, LOGITS.sigmoid() > 0.3)
-    assert accuracy_multi(LOGITS, labels, thresh=0.3).item() == pytest.approx(expected)
-    target = MultiLabel.learn([list("abcdefg")])
-    assert over_batches(partial(accuracy_multi, thresh=0.3), target, LOGITS, labels) == pytest.approx(expected, rel=1e-6)
-
-
-def test_regression_figures_equal_scikit_learn_and_rmse_is_one_figure_over_the_whole_set():
-    values, labels = torch.randn(50, 1), torch.randn(50)
-    target = Regression.learn([1.0, 2.0])
-    flat = values.flatten().numpy()
-    for metric, expected in (
-        (mse, sk.mean_squared_error(labels, flat)),
-        (mae, sk.mean_absolute_error(labels, flat)),
-        (rmse, np.sqrt(sk.mean_squared_error(labels, flat))),
-    ):
-        assert over_batches(metric, target, values, labels) == pytest.approx(float(expected), rel=1e-5)
-
-
 def test_a_torchmetrics_metric_is_given_probabilities():
     from torchmetrics.classification import MulticlassAUROC, MultilabelF1Score
 
     expected = sk.roc_auc_score(LABELS, LOGITS.softmax(1).numpy(), multi_class="ovr")
-    assert over_batches(MulticlassAUROC(7), CLASSES, LOGITS, LABELS) == pytest.approx(expected, rel=1e-5)
+    assert over_batches(MulticlassAUROC(7), CLASSES, LOGITS, LABELS, sizes=(20, 17, 13)) == pytest.approx(expected, rel=1e-5)
     labels = torch.randint(0, 2, (50, 7)).float()
     expected = sk.f1_score(labels, LOGITS.sigmoid() > 0.5, average="macro")
-    got = over_batches(MultilabelF1Score(7), MultiLabel.learn([list("abcdefg")]), LOGITS, labels)
+    got = over_batches(MultilabelF1Score(7), MultiLabel.learn([list("abcdefg")]), LOGITS, labels, sizes=(20, 17, 13))
     assert got == pytest.approx(expected, rel=1e-5)
 
 
@@ -141,3 +97,83 @@ def test_a_torchmetrics_metric_without_a_single_number_is_found_before_training(
 def test_what_is_no_metric_is_refused():
     with pytest.raises(OptionError, match=r"metrics holds 'error_rate'. Expected functions"):
         accumulators(["error_rate"], CLASSES)
+
+
+class Largest(Metric):
+    """As a user writes one."""
+
+    def reset(self):
+        self.largest = float("-inf")
+
+    def accumulate(self, learn):
+        self.largest = max(self.largest, learn.pred.max().item())
+
+    @property
+    def value(self):
+        return self.largest
+
+
+def test_a_metric_of_the_users_own_is_reset_fed_and_read():
+    metric = Largest()
+    assert metric.name == "largest"
+    assert over_batches(metric, CLASSES, LOGITS, LABELS, sizes=(20, 30)) == LOGITS.max().item()
+    assert over_batches(metric, CLASSES, LOGITS[:5], LABELS[:5], sizes=5) == LOGITS[:5].max().item()
+    assert metric.value == LOGITS[:5].max().item()
+    assert [name for name, _ in named_metrics([Largest])] == ["largest"]
+
+
+def test_a_metric_reads_the_learner_where_there_is_one():
+    class LastLoss(Metric):
+        def accumulate(self, learn):
+            self.loss = learn.loss
+
+        @property
+        def value(self):
+            return self.loss
+
+    learn = SimpleNamespace(pred=LOGITS, y=LABELS, yb=(LABELS,), loss=torch.tensor(0.25))
+    (gathered,) = accumulators([LastLoss()], CLASSES, learn)
+    assert gathered.value() is None
+    gathered.add(LOGITS, LABELS)
+    assert gathered.value() == 0.25
+
+
+def test_a_metric_in_use_twice_counts_for_itself():
+    metric = F1Score(average="macro")
+    first, second = accumulators([metric, metric], CLASSES)
+    first.add(LOGITS[:20], LABELS[:20])
+    second.add(LOGITS, LABELS)
+    first.add(LOGITS[20:], LABELS[20:])
+    assert first.value() == second.value() == metric.value == metric(LOGITS.argmax(1), LABELS)
+
+
+def test_a_metric_without_a_value_is_found_before_training():
+    class Half(Metric):
+        pass
+
+    with pytest.raises(OptionError, match=r"The metric Half has no value. Expected a property `value`"):
+        check_metrics([Half()], CLASSES)
+
+
+def test_functions_in_every_shape_serve_as_metrics():
+    def largest(*args):
+        return args[0].max()
+
+    class Callable:
+        def __call__(self, logits, labels):
+            return 0.5
+
+    metrics = [largest, lambda logits, labels: 1, Callable(), partial(top_k_accuracy, k=2)]
+    assert [name for name, _ in named_metrics(metrics)] == ["largest", "<lambda>", "Callable", "top_k_accuracy"]
+    assert over_batches(largest, CLASSES, LOGITS, LABELS, sizes=50) == pytest.approx(LOGITS.max().item())
+    assert over_batches(Callable(), CLASSES, LOGITS, LABELS, sizes=(49, 1)) == 0.5
+    check_metrics(metrics, CLASSES)
+
+
+@pytest.mark.parametrize(
+    "target", [CLASSES, MultiLabel.learn([["a", "b"]]), Regression.learn([1.0]), Regression.learn([[1.0, 2.0]])]
+)
+def test_default_metrics_fit_their_labels(target):
+    metrics = default_metrics(target)
+    check_metrics(metrics, target)
+    assert [name for name, _ in named_metrics(metrics)] == list(target.default_metrics)

@@ -1,0 +1,1 @@
+"""Figures for people, computed over a whole validation set: functions, whole-set figures, torchmetrics."""
