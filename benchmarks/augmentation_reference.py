@@ -41,6 +41,12 @@ Entries of the file:
     random_crops   RandomResizedCrop in training: source size, options -> over 20,000 draws: area share and log of the ratio
                width/height of the box (min, max, mean, std), mean place of the box's left and top in the free room (0..1)
     gpu_crops  RandomResizedCropGPU in validation: options, input, box taken, pixels as in `warps`
+    colours    one entry a batch that went through light, saturation and hue in training: transforms and pixels as in `warps`
+               (Saturation draw = factor of the distance from grey in logits, Hue draw = share of the colour circle that is
+               added); `merged` whether `setup_aug_tfms` put those in logit space together, else they ran in list order
+    colour_draws   name, options -> statistics of 20,000 draws of the same, over all pictures and over those that change
+    erasings   RandomErasing: input, options -> statistics of 20,000 boxes: share of the area, height over width, mean place of
+               the upper and left side in the free room, after what lies outside was cut off
 """
 
 from __future__ import annotations
@@ -424,6 +430,72 @@ def gpu_crop_facts() -> Iterator[dict[str, Any]]:
         }
 
 
+def colour_facts() -> Iterator[dict[str, Any]]:
+    """Light, saturation and hue for given draws."""
+    light: Transforms = [*ALL[4:], ("Saturation", {"draw": [0.7, 1.25, 1.0]})]
+    hue: Transforms = [("Hue", {"draw": [0.95, 1.1, 0.0]})]
+    cases: list[tuple[Transforms, bool]] = [
+        *(([("Saturation", {"draw": factor})], True) for factor in (0.8, 1.25, 0.0)),
+        *(([("Hue", {"draw": share})], True) for share in (0.05, 0.9, 1.1, 0.5)),
+        (light, True),
+        (light[::-1], True),
+        ([*light, *hue], True),
+        ([*hue, *light], True),
+        ([*hue, *light], False),
+        ([light[2], *light], False),
+    ]
+    for transforms, merged in cases:
+        made = [getattr(fa, name)(p=1.0, **draws) for name, draws in transforms]
+        count = 3 if isinstance(transforms[0][1]["draw"], list) else 1
+        result = Pipeline(fa.setup_aug_tfms(made) if merged else made, split_idx=0)(batch(SMALL, count))
+        steps = (6, 5)
+        yield {
+            "transforms": transforms,
+            "merged": merged,
+            "input": SMALL,
+            "count": count,
+            "steps": steps,
+            "pixels": part(np.asarray(result), steps),
+        }
+
+
+def colour_draw_facts() -> Iterator[dict[str, Any]]:
+    """What 20,000 draws of saturation and hue look like."""
+    for name, options in (
+        ("Saturation", {}),
+        ("Hue", {}),
+        ("Saturation", {"max_lighting": 0.4, "p": 0.5}),
+        ("Hue", {"max_hue": 0.3}),
+    ):
+        change = getattr(fa, name)(**options).fs[0]
+        change.before_call(TensorImage(torch.zeros(DRAW_COUNT, 1, 2, 2)))
+        yield {"name": name, "options": options, "drawn": summary(np.asarray(change.change), float(name == "Saturation"))}
+
+
+def erasing_facts() -> Iterator[dict[str, Any]]:
+    """Boxes that are erased."""
+    for size, options in (
+        ((64, 64), {}),
+        ((40, 100), {"sl": 0.1, "sh": 0.2}),
+        ((32, 32), {"sl": 0.6, "sh": 0.9, "min_aspect": 0.8}),
+    ):
+        transform = fa.RandomErasing(p=1.0, **options)
+        drawn = [transform._bounds(size[0] * size[1], *size) for _ in range(DRAW_COUNT)]
+        top, bottom, left, right = np.array(drawn, dtype=float).T
+        bottom, right = np.minimum(bottom, size[0]), np.minimum(right, size[1])
+        height, width = bottom - top, right - left
+        free_y, free_x = size[0] - height, size[1] - width
+        seen = (height > 0) & (width > 0)
+        yield {
+            "input": size,
+            "options": options,
+            "area": summary(height * width / (size[0] * size[1])),
+            "log_aspect": summary(np.log(height[seen] / width[seen])),
+            "place_y": float((top[free_y > 0] / free_y[free_y > 0]).mean()),
+            "place_x": float((left[free_x > 0] / free_x[free_x > 0]).mean()),
+        }
+
+
 def plain(value: Any) -> Any:
     """The same structure as plain lists, floats rounded."""
     if isinstance(value, np.ndarray | torch.Tensor):
@@ -463,6 +535,9 @@ def all_facts() -> dict[str, Any]:
         "resizes": list(resize_facts()),
         "random_crops": list(random_crop_facts()),
         "gpu_crops": list(gpu_crop_facts()),
+        "colours": list(colour_facts()),
+        "colour_draws": list(colour_draw_facts()),
+        "erasings": list(erasing_facts()),
     }
 
 

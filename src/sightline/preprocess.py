@@ -35,6 +35,7 @@ class Preprocess:
         pad_mode: What fills the border when the method is `pad`.
         interpolation: Resampling of the picture.
         crop: (height, width) of a centre crop after the resize; None for no crop.
+        crop_pad_mode: What fills a crop that is larger than the picture.
         batch_size_px: (height, width) to which whole batches are resampled; None keeps the picture's own size.
         channels: 1 for grey, 3 for RGB; any other number is that many channels from the user's own arrays.
         mean: Per channel, in 0..1, subtracted; None for no normalising.
@@ -46,6 +47,7 @@ class Preprocess:
     pad_mode: PadMode = "reflection"
     interpolation: str = "bilinear"
     crop: Size | None = None
+    crop_pad_mode: PadMode = "zeros"
     batch_size_px: Size | None = None
     channels: int = 3
     mean: tuple[float, ...] | None = None
@@ -55,6 +57,7 @@ class Preprocess:
         for name, value, allowed in (
             ("method", self.method, METHODS),
             ("pad_mode", self.pad_mode, PAD_MODES),
+            ("crop_pad_mode", self.crop_pad_mode, PAD_MODES),
             ("interpolation", self.interpolation, INTERPOLATIONS),
         ):
             if value not in allowed:

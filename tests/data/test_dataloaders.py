@@ -10,9 +10,13 @@ from PIL import Image
 
 from data.drawn import break_picture, draw, draw_folder, pixels
 from sightline.data.augment import aug_transforms
+from sightline.data.block import DataBlock
+from sightline.data.colour import Normalize
 from sightline.data.dataloaders import DataLoaders
 from sightline.data.factories import ImageDataLoaders
 from sightline.data.files import get_image_files
+from sightline.data.getters import parent_label
+from sightline.data.split import GrandparentSplitter
 from sightline.data.transforms import Resize
 from sightline.errors import LabelError, OptionError, SightlineWarning
 
@@ -95,8 +99,10 @@ def test_a_test_loader_takes_a_folder_one_picture_an_iterator_and_another_batch_
     assert dls.test_dl(np.stack([pixels(0)] * 5)).n == 5
     assert dls.test_dl(iter(dls.valid.items)).n == 4
     assert [batch.n for batch in dls.test_dl(dls.valid.items, bs=2, num_workers=0)] == [2, 2]
-    with pytest.raises(OptionError, match=r"test_dl has no option 'rm_type_tfms'"):
-        dls.test_dl([], rm_type_tfms=1)
+    assert dls.test_dl(dls.valid.items, 1, True, "cpu").one_batch().target.tolist() == [0, 0, 1]
+    assert dls.test_dl(dls.valid.items, pin_memory=True, shuffle=True).shuffle
+    with pytest.raises(OptionError, match=r"test_dl has no option 'with_label'"):
+        dls.test_dl([], with_label=True)
 
 
 def test_a_test_loader_with_labels_reads_them_as_in_training(dls, root):
@@ -158,3 +164,73 @@ def test_loaders_of_ours_can_be_put_together_by_hand(dls):
     assert other.target is dls.target
     assert other.preprocess == dls.preprocess
     assert torch.equal(other.valid.one_batch().image, dls.valid.one_batch().image)
+
+
+def test_one_loader_with_other_options(dls):
+    assert dls.valid.new(shuffle=True, bs=2).order(0).tolist() != dls.valid.order(0).tolist()
+    assert dls.train.new(batch_size=3, num_workers=0, pin_memory=True).bs == 3
+    assert dls.train.new(dls.valid_ds, bs=2).rows.tolist() == dls.valid.rows.tolist()
+    assert dls.new(batch_size=3, shuffle=False).train.bs == 3
+    assert not dls.valid.shuffle
+
+
+def test_they_know_what_scripts_ask_them(dls):
+    assert (dls.n, dls.n_inp, dls.drop_last, dls.items) == (9, 1, True, dls.train.items)
+    assert (dls.train.n_inp, dls.train.shuffle, dls.valid.drop_last) == (1, True, False)
+    assert dls.valid.to("cpu") is dls.valid
+
+
+def test_transforms_are_added_to_all_loaders_or_to_some_in_place(dls):
+    train, valid = dls.train, dls.valid
+    assert dls.add_tfms([Normalize((0.5,) * 3, (0.25,) * 3)], "after_batch") is None
+    assert dls.train is train
+    assert dls.valid is valid
+    assert dls.preprocess.mean == (0.5,) * 3
+    dls.add_tfms(lambda image: image * 0, "after_batch", "train")
+    assert set(dls.train.one_batch().image.unique().tolist()) == {-2.0}
+    assert len(dls.valid.one_batch().image.unique()) > 2
+    dls.add_tfms([lambda picture: picture.convert("L")], "after_item", [1])
+    image = dls.valid.one_batch().image
+    assert torch.equal(image[:, 0], image[:, 2])
+    assert dls.valid.items == valid.items
+
+
+def test_an_added_normalize_measures_the_first_training_batch(dls):
+    raw = dls.train.raw_batch().double() / 255
+    dls.add_tfms(Normalize(), "after_batch")
+    assert np.allclose(dls.preprocess.mean, raw.mean((0, 1, 2)), atol=1e-5)
+    assert dls.train.stats == dls.valid.stats
+
+
+def test_transforms_cannot_be_added_where_there_is_no_such_event_or_loader(dls):
+    with pytest.raises(OptionError, match=r"event='after_batches' is not one of 'after_item', 'after_batch'. Did you mean"):
+        dls.add_tfms([], "after_batches")
+    with pytest.raises(OptionError, match=r"works on one picture at a time"):
+        dls.add_tfms(Resize(4), "after_batch")
+    with pytest.raises(OptionError, match=r"loaders holds 'test'"):
+        dls.add_tfms([], "after_item", "test")
+
+
+def test_a_batch_is_decoded_to_colours_and_labels(dls):
+    normalised = dls.with_stats((0.5, 0.4, 0.3), (0.2, 0.2, 0.25))
+    batch = normalised.valid.one_batch()
+    colours, target = normalised.valid.decode(batch)
+    expected = torch.from_numpy(np.stack([np.asarray(Resize(8)(Image.open(path))) for path in dls.valid.items[:3]]))
+    assert torch.equal(colours, expected.permute(0, 3, 1, 2))
+    assert target.tolist() == [0, 0, 1]
+    pairs = normalised.decode_batch(tuple(batch), max_n=2)
+    assert [label for _, label in pairs] == ["cat", "cat"]
+    assert torch.equal(pairs[1][0], colours[1])
+    assert [int(label) for _, label in normalised.decode_batch(batch, full=False)] == [0, 0, 1]
+    assert len(dls.decode_batch(dls.test_dl(dls.valid.items).one_batch())[0]) == 1
+
+
+def test_they_are_made_from_a_block_by_name(root):
+    block = DataBlock(get_items=get_image_files, get_y=parent_label, splitter=GrandparentSplitter(), item_tfms=Resize(8))
+    for made in (
+        DataLoaders.from_dblock(block, root, root, 4, 3),
+        ImageDataLoaders.from_dblock(block, root, path=root, bs=4, val_bs=3),
+    ):
+        assert (made.bs, made.valid.bs, made.path) == (4, 3, root)
+    by_hand = ImageDataLoaders(made.train, made.valid)
+    assert isinstance(by_hand, DataLoaders)

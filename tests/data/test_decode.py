@@ -198,9 +198,10 @@ def test_grey_has_one_channel_and_colour_three() -> None:
     assert read_image(smooth()).mode == PILImage.create(smooth()).mode == "RGB"
 
 
-def test_two_channels_are_refused() -> None:
-    with pytest.raises(OptionError, match=r"channels=2 is neither 1 \(grey\) nor 3 \(RGB\)"):
-        read_image(smooth(), channels=2)
+@pytest.mark.parametrize("channels", [0, -1, 2.5, True, "RGB"])
+def test_what_is_no_number_of_channels_is_refused(channels: object) -> None:
+    with pytest.raises(OptionError, match=r"is neither 1 \(grey\) nor 3 \(RGB\) nor another number of channels"):
+        read_image(smooth(), channels=channels)
 
 
 # Where a picture can come from

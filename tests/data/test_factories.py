@@ -269,5 +269,5 @@ def test_options_reach_the_loaders(files, tmp_path):
     )
     assert (dls.train.bs, dls.valid.bs, dls.train.options.shuffle, dls.train.num_workers) == (3, 2, False, 0)
     assert dls.one_batch().image.shape == (3, 1, 8, 8)
-    with pytest.raises(TypeError, match=r"pin_memry"):
+    with pytest.raises(OptionError, match=r"dataloaders has no option 'pin_memry'.*Did you mean 'pin_memory'"):
         ImageDataLoaders.from_folder(tmp_path / "set", valid_pct=0.2, pin_memry=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sightline.data.files import IMAGE_EXTENSIONS, get_files, get_image_files, nothing_found
+from data.drawn import draw_folder
+from sightline.data.files import IMAGE_EXTENSIONS, FileGetter, ImageGetter, get_files, get_image_files, nothing_found
 from sightline.errors import NoImagesError, TableError
 
 
@@ -74,3 +75,12 @@ def test_a_folder_that_may_not_be_read_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr("os.scandir", refuse)
     with pytest.raises(TableError, match=r"Folder .* cannot be read: Permission denied"):
         get_files(tmp_path)
+
+
+def test_getters_of_files_take_a_folder_below_the_given_one(tmp_path):
+    draw_folder(tmp_path, {"images/a": 1, "images/b": 1, "masks": 1})
+    (tmp_path / "images" / "notes.txt").write_text("")
+    assert [path.name for path in FileGetter("images", extensions=".txt")(tmp_path)] == ["notes.txt"]
+    assert len(ImageGetter("images")(tmp_path)) == 2
+    assert len(ImageGetter("images", folders="a")(str(tmp_path))) == 1
+    assert ImageGetter("images", recurse=False)(tmp_path) == []

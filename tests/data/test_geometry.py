@@ -14,9 +14,10 @@ from data.facts import FACTS
 from sightline.data import geometry
 from sightline.data.augment import aug_transforms
 from sightline.data.chance import BatchDraw
-from sightline.data.colour import Colour
+from sightline.data.colour import Lighting
 from sightline.data.composition import Geometry, box_matrices
 from sightline.data.geometry import Dihedral, Flip, Geometric, RandomResizedCropGPU, Rotate, Warp, Zoom
+from sightline.data.recolour import LogitChange
 from sightline.data.resample import resample
 from sightline.errors import OptionError
 
@@ -88,14 +89,14 @@ def drawn_by(options: dict[str, Any]) -> dict[str, np.ndarray]:
     tilted = np.linalg.inv(warp) @ np.array([-1, -1, 1])
     tilted = tilted[:, :2] / tilted[:, 2:]
     scale = zoom[:, 0, 0]
-    light = {name: part.logit_change(DRAW.scoped(name)) for name, part in parts.items() if isinstance(part, Colour)}
+    light = {n: part.after(LogitChange.none(COUNT), DRAW.scoped(n)) for n, part in parts.items() if isinstance(part, Lighting)}
     return {
         "angle": np.degrees(np.arctan2(rotation[:, 0, 1], rotation[:, 0, 0])),
         "zoom": 1 / scale,
         "tilt_x": -1 - tilted[:, 1],
         "tilt_y": -1 - tilted[:, 0],
-        "brightness": light["Brightness"][1],
-        "contrast": np.log(light["Contrast"][0]),
+        "brightness": light["Brightness"].shift,
+        "contrast": np.log(light["Contrast"].scale),
         "centre": (zoom[np.abs(scale - 1) > 1e-3, :2, 2] / (1 - scale[np.abs(scale - 1) > 1e-3, None]) + 1) / 2,
     }
 
@@ -143,11 +144,12 @@ def test_all_eight_ways_of_a_square_are_different() -> None:
 
 def test_one_draw_may_serve_the_whole_batch() -> None:
     for transform in aug_transforms(batch=True, p_affine=1, p_lighting=1, max_rotate=45):
-        drawn = transform.logit_change(few(9)) if isinstance(transform, Colour) else transform.matrices(few(9))
-        assert (
-            np.ptp(np.stack(drawn) if isinstance(drawn, tuple) else drawn, axis=-1 if isinstance(drawn, tuple) else 0).max()
-            == 0
-        )
+        if isinstance(transform, Lighting):
+            change = transform.after(LogitChange.none(9), few(9))
+            drawn = np.stack([change.scale, change.shift], axis=-1)
+        else:
+            drawn = transform.matrices(few(9))
+        assert np.ptp(drawn, axis=0).max() == 0
 
 
 def test_what_is_drawn_are_angles_of_different_pictures() -> None:
@@ -161,6 +163,37 @@ def test_draws_of_different_transforms_are_independent() -> None:
     names = ["angle", "zoom", "tilt_x", "tilt_y", "brightness", "contrast"]
     correlations = np.corrcoef([drawn[name] for name in names]) - np.eye(len(names))
     assert np.abs(correlations).max() < 0.03
+
+
+# Written as for fastai
+
+
+def test_options_may_be_given_by_place_as_in_the_reference() -> None:
+    assert Flip(0.1, 1, 32, "nearest", "zeros", False, True) == Flip(
+        p=0.1, draw=1, size=32, mode="nearest", pad_mode="zeros", align_corners=False, batch=True
+    )
+    assert Dihedral(0.1, 3, 32, "nearest", "zeros", True, False) == Dihedral(
+        p=0.1, draw=3, size=32, mode="nearest", pad_mode="zeros", batch=True, align_corners=False
+    )
+    assert Rotate(20, 0.1, 5, 32, "nearest", "zeros", False, True) == Rotate(
+        max_deg=20, p=0.1, draw=5, size=32, mode="nearest", pad_mode="zeros", align_corners=False, batch=True
+    )
+    assert Zoom(0.9, 1.2, 0.1, 1.1, 0.2, 0.3, 32, "nearest", "zeros", True, False) == Zoom(
+        min_zoom=0.9, max_zoom=1.2, p=0.1, draw=1.1, draw_x=0.2, draw_y=0.3, size=32, mode="nearest", pad_mode="zeros",
+        batch=True, align_corners=False,
+    )  # fmt: skip
+    assert Warp(0.3, 0.1, 0.2, 0.1, 32, "nearest", "zeros", True, False) == Warp(
+        magnitude=0.3, p=0.1, draw_x=0.2, draw_y=0.1, size=32, mode="nearest", pad_mode="zeros", batch=True, align_corners=False
+    )
+    assert RandomResizedCropGPU(32, 0.2, (0.5, 2), "nearest", 0.9, 0.8) == RandomResizedCropGPU(
+        size=32, min_scale=0.2, ratio=(0.5, 2), mode="nearest", valid_scale=0.9, max_scale=0.8
+    )
+
+
+def test_draws_may_be_functions_of_the_batch() -> None:
+    drawn = Rotate(p=1, draw=lambda x: x.new_zeros(x.size(0)) + torch.arange(len(x)) * 10).matrices(few(3))
+    assert np.allclose(drawn, Rotate(p=1, draw=[0, 10, 20]).matrices(few(3)))
+    assert np.allclose(Flip(p=1, draw=lambda _: 1).matrices(few(2)), Flip(p=1, draw=1).matrices(few(2)))
 
 
 # Boxes

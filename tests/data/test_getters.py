@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import operator
 from collections import namedtuple
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from sightline.data.block import DataBlock
 from sightline.data.getters import (
     AttrGetter,
     ColReader,
@@ -19,6 +22,7 @@ from sightline.data.getters import (
     parent_label,
     using_attr,
 )
+from sightline.data.split import EndSplitter
 from sightline.errors import LabelError, TableError
 
 
@@ -118,3 +122,31 @@ def test_items_attributes_and_chains():
     assert Pipeline([ItemGetter(0), str.upper])(("a",)) == "A"
     assert Pipeline(str.upper)("a") == "A"
     assert "upper" in repr(Pipeline([str.upper]))
+
+
+def test_several_columns_may_be_named_in_any_collection(frame):
+    expected = [["x y", "z"], [None, "w"]]
+    for cols in (["tags", "more"], ("tags", "more"), frame.columns[1:3], np.array(["tags", "more"])):
+        assert ColReader(cols).read_frame(frame)[0] == expected[0]
+        assert ColReader(cols)(rows(frame)[0]) == expected[0]
+
+
+def test_functions_of_a_script_are_composed_in_every_way_it_writes_them(tmp_path):
+    pictures = [np.zeros((2, 2, 3), np.uint8)] * 4
+    items = list(zip(pictures, ["A_1", "B_2", "A_3", "B_4"], strict=True))
+    for labels in (
+        [ItemGetter(1), RegexLabeller(r"(.+)_"), str.lower],
+        Pipeline([ItemGetter(1), Pipeline([RegexLabeller(r"(.+)_"), str.lower])]),
+        lambda item: item[1][0].lower(),
+    ):
+        block = DataBlock(get_x=ItemGetter(0), get_y=labels, splitter=EndSplitter(0.5))
+        assert block.datasets(items).vocab == ["a", "b"]
+        both = DataBlock(getters=[ItemGetter(0), labels], splitter=EndSplitter(0.5))
+        assert both.datasets(items).vocab == ["a", "b"]
+    files = [Path(f"{name}_{i}.png") for i, name in enumerate("abab")]
+    by_name = Pipeline([operator.attrgetter("name"), RegexLabeller(r"^(.)_")])
+    assert (
+        [by_name(file) for file in files]
+        == [using_attr(RegexLabeller(r"^(.)_"), "name")(file) for file in files]
+        == list("abab")
+    )

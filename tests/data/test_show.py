@@ -17,7 +17,7 @@ from sightline.data.blocks import RegressionBlock
 from sightline.data.colour import Normalize
 from sightline.data.decode import PILImageBW
 from sightline.data.factories import ImageDataLoaders
-from sightline.data.show import denormalized, label_text
+from sightline.data.show import denormalized, grid, label_text
 from sightline.data.transforms import Resize
 from sightline.errors import OptionError
 from sightline.target import MultiLabel, Regression, SingleLabel, Vocab
@@ -117,3 +117,44 @@ def test_a_notebook_shows_a_figure_once(root, monkeypatch):
     figure._ipython_display_()
     assert len(shown_in_cell) == 1
     assert shown_in_cell[0].startswith(b"\x89PNG")
+
+
+def test_a_given_batch_is_shown_on_given_axes(root):
+    dls = ImageDataLoaders.from_folder(root, item_tfms=Resize(8), bs=4, seed=0)
+    batch = dls.one_batch()
+    own, axes = plt.subplots(1, 2)
+    assert dls.show_batch(batch, ctxs=axes) is own
+    assert [axis.get_title() for axis in axes] == [dls.vocab[int(label)] for label in batch.target[:2]]
+    assert np.allclose(axes[1].images[0].get_array(), batch.image[1].permute(1, 2, 0), atol=1e-6)
+    assert len(shown(dls.valid.show_batch(b=tuple(batch), max_n=3, ncols=3, figsize=(4, 5)))) == 3
+    assert tuple(plt.gcf().get_size_inches()) == (4, 5)
+    images, targets, pairs = dls.train.show_batch(batch, show=False)
+    assert images is batch.image
+    assert targets is batch.target
+    assert [label for _, label in pairs] == [dls.vocab[int(label)] for label in targets]
+    with pytest.raises(OptionError, match=r"b is a int of 1 part. Expected a batch"):
+        dls.show_batch(5)
+    with pytest.raises(OptionError, match=r"ctxs is empty"):
+        dls.show_batch(ctxs=[])
+
+
+def test_a_training_loader_shows_other_pictures_each_time_and_validation_the_same(root):
+    dls = ImageDataLoaders.from_folder(root, item_tfms=Resize(8), batch_tfms=aug_transforms(), bs=4, seed=0)
+    first, second = (np.asarray(shown(dls.train.show_batch(max_n=1))[0].images[0].get_array()) for _ in range(2))
+    assert not np.array_equal(first, second)
+    first, second = (np.asarray(shown(dls.valid.show_batch(max_n=1))[0].images[0].get_array()) for _ in range(2))
+    assert np.array_equal(first, second)
+
+
+def test_long_titles_are_broken_and_cut_so_that_none_overruns_its_picture(root):
+    figure = plt.figure(figsize=(4, 3))
+    labels = ["cat", "a;b", ";".join(f"label number {i}" for i in range(30)), "W" * 200]
+    figure = grid(np.zeros((4, 8, 8, 3), np.float32), labels)
+    figure.canvas.draw()
+    titles = [axis.get_title() for axis in figure.axes]
+    assert titles[:2] == ["cat", "a;b"]
+    assert titles[2].count("\n") == 2
+    assert titles[2].endswith("…")
+    assert titles[2].startswith("label number 0; label\nnumber 1; ")
+    for axis in figure.axes[:3]:
+        assert axis.title.get_window_extent().width < axis.get_window_extent().width * 1.25

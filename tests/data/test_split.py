@@ -42,6 +42,10 @@ FACTS = [
     (EndSplitter(0.25), 9, [0, 1, 2, 3, 4, 5, 6], [7, 8]),
     (EndSplitter(0.25, valid_last=False), 9, [2, 3, 4, 5, 6, 7, 8], [0, 1]),
     (IndexSplitter([4, 1]), 6, [0, 2, 3, 5], [4, 1]),
+    (RandomSplitter(seed=42), 12, [1, 7, 0, 2, 10, 11, 4, 3, 5, 9], [6, 8]),
+    (MaskSplitter(pd.Series([True, False, False, True, False])), 5, [1, 2, 4], [0, 3]),
+    (TrainTestSplitter(4, random_state=1, train_size=5), 12, [1, 6, 0, 7, 11], [2, 3, 4, 10]),
+    (TrainTestSplitter(0.25, random_state=3, stratify=[0, 1] * 6), 12, [6, 10, 4, 7, 11, 8, 3, 5, 9], [0, 2, 1]),
 ]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,17 @@ from sightline.data.chance import ItemDraw
 from sightline.data.geometry import Rotate
 from sightline.data.item_pipeline import ItemPipeline
 from sightline.data.resize import apply_preprocess
-from sightline.data.transforms import PadMode, RandomResizedCrop, Resize, ResizeMethod
+from sightline.data.transforms import (
+    CropPad,
+    DihedralItem,
+    FlipItem,
+    PadMode,
+    RandomCrop,
+    RandomResizedCrop,
+    RatioResize,
+    Resize,
+    ResizeMethod,
+)
 from sightline.errors import ImageError, OptionError
 from sightline.preprocess import Preprocess
 
@@ -136,6 +148,108 @@ def test_interpolation_can_be_given_as_in_pillow_or_in_pairs() -> None:
         assert Resize(8, resamples=given) == Resize(8, resamples="nearest")
 
 
+# Transforms without a resize, and the longest side
+
+
+HASHES: list[tuple[Any, str]] = [
+    (CropPad((50, 120)), "dc7d34ef7ff4a5c97dcc0da610e74729"),
+    (CropPad((50, 120), "reflection"), "d202a3f771d98db515c0354b2c133df2"),
+    (CropPad(40), "7b1a4cc19d9a49c0107dbae1739429ff"),
+    (RandomCrop(40), "7b1a4cc19d9a49c0107dbae1739429ff"),
+    (RandomCrop((70, 40)), "088be4285064fda6545a63b0e59e193d"),
+    (RatioResize(64), "630d640fd04c8452d693fcdf3c215fbd"),
+    (RatioResize(150), "e194c38c250021ed434f8ff2a588c98b"),
+]
+"""MD5 of what fastai 2.8.12 makes of `picture(60, 100)` in validation."""
+
+WAYS = [
+    "2d063fd99c8709bf0854f32c3d26f15e",
+    "e83a01d99e11b212762900bdce8b09c8",
+    "c34c755576b28a7a8c804a692ef38fd8",
+    "c3a80d62f28c6c035d38828cd8d822e7",
+    "f7f51b3123057fffc0bf105f76936439",
+    "1be0a2111e21f4a6840f6d1f01e70740",
+    "840fe31e4d278aaa9af746d1371477b2",
+    "326f44e0750f086ffe677a5818de5361",
+]
+"""MD5 of `picture(60, 100)` after fastai's `dihedral(k)`, k from 0 to 7."""
+
+
+def md5(pixels: np.ndarray) -> str:
+    return hashlib.md5(np.ascontiguousarray(pixels).tobytes()).hexdigest()
+
+
+@pytest.mark.parametrize(("transform", "expected"), HASHES, ids=lambda given: f"{given}"[:40])
+def test_evaluation_pixels_equal_the_reference_and_travel_as_a_value(transform: Any, expected: str) -> None:
+    pipeline = ItemPipeline(transform)
+    assert md5(sample(pipeline)) == expected
+    assert pipeline.custom_names == ()
+    again = ItemPipeline.from_preprocess(Preprocess.from_json(json.loads(json.dumps(pipeline.preprocess.to_json()))))
+    assert md5(sample(again)) == expected
+
+
+def test_the_eight_ways_are_drawn_evenly_and_equal_the_reference() -> None:
+    pipeline = ItemPipeline(DihedralItem())
+    found = [md5(sample(pipeline, training=True, row=row)) for row in range(400)]
+    assert set(found) == set(WAYS)
+    assert max(abs(found.count(way) - 50) for way in WAYS) < 25
+    assert md5(sample(pipeline)) == WAYS[0]
+    rarely = ItemPipeline(DihedralItem(0.2))
+    assert sum(md5(sample(rarely, training=True, row=row)) == WAYS[0] for row in range(400)) > 300
+
+
+def test_items_are_mirrored_half_of_the_time_in_training_alone() -> None:
+    pipeline = ItemPipeline(FlipItem())
+    found = [md5(sample(pipeline, training=True, row=row)) for row in range(400)]
+    assert set(found) == set(WAYS[:2])
+    assert abs(found.count(WAYS[1]) - 200) < 40
+    assert md5(sample(pipeline)) == WAYS[0]
+    assert pipeline.preprocess == Preprocess()
+
+
+def test_random_crops_lie_anywhere_in_training_and_pad_what_is_too_small() -> None:
+    # fastai draws left from 0 to 60 and, where the picture is 10 pixels too low, top from -10 to -1.
+    starts = []
+    for row in range(3000):
+        (step,) = RandomCrop((70, 40)).placements((100, 60), ItemDraw(True, row=row))
+        starts.append(step.left_top)
+    lefts, tops = np.array(starts).T
+    assert (lefts.min(), lefts.max(), tops.min(), tops.max()) == (0, 60, -10, -1)
+    assert abs(lefts.mean() - 30) < 1.5
+    assert abs(tops.mean() + 5.5) < 0.25
+    padded = sample(ItemPipeline(RandomCrop((70, 40))), training=True)
+    assert padded.shape == (70, 40, 3)
+    assert (padded.max(axis=(1, 2)) == 0).sum() == 10
+
+
+def test_what_fastai_runs_before_a_resize_runs_before_it() -> None:
+    pipeline = ItemPipeline([Resize(32), CropPad(50), FlipItem(), DihedralItem()])
+    assert [type(transform) for transform in pipeline.transforms] == [CropPad, FlipItem, DihedralItem, Resize]
+    assert sample(pipeline).shape == (32, 32, 3)
+
+
+def test_a_random_crop_after_a_resize_is_told_by_its_value() -> None:
+    pipeline = ItemPipeline([Resize(48), RandomCrop(32), FlipItem()])
+    assert pipeline.preprocess == Preprocess(size=(48, 48), crop=(32, 32))
+    assert pipeline.custom_names == ()
+    assert np.array_equal(sample(pipeline), sample(ItemPipeline(Resize(48)))[8:40, 8:40])
+
+
+def test_values_of_older_files_are_read() -> None:
+    old = {"size": [48, 48], "method": "squish", "pad_mode": "reflection", "interpolation": "bilinear", "crop": [60, 60]}
+    old |= {"batch_size_px": None, "channels": 3, "mean": None, "std": None}
+    assert Preprocess.from_json(old) == Preprocess(size=(48, 48), method="squish", crop=(60, 60))
+
+
+@pytest.mark.parametrize("transform", [Resize((60, 100)), RandomCrop((60, 100)), CropPad((60, 100)), RatioResize(100), None])
+def test_a_picture_that_has_the_size_already_is_not_touched(transform: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("resize", "crop", "transpose"):
+        monkeypatch.setattr(Image.Image, name, lambda *_: pytest.fail("the picture was resampled or cut for nothing"))
+    assert np.array_equal(sample(ItemPipeline(transform)), picture(60, 100))
+    if transform is not None:
+        assert np.array_equal(sample(ItemPipeline(transform), training=True), picture(60, 100))
+
+
 # A user's own
 
 
@@ -194,6 +308,11 @@ def test_a_combination_beyond_a_value_works_and_is_listed() -> None:
         (lambda: RandomResizedCrop(32, min_scale=0.9, max_scale=0.5), "0 < min_scale <= max_scale <= 1"),
         (lambda: RandomResizedCrop(32, ratio=(2, 1)), r"ratio=\(2, 1\) is not a range of width over height"),
         (lambda: RandomResizedCrop(32, val_xtra=-1), "val_xtra=-1 is negative"),
+        (lambda: RandomCrop(0), "size=0 is not a number of pixels"),
+        (lambda: CropPad(8, "zero"), r"pad_mode='zero' .* Did you mean 'zeros'\?"),
+        (lambda: RatioResize((8, 8)), r"max_sz=\(8, 8\) is not a number of pixels"),
+        (lambda: FlipItem(2), "FlipItem has p=2, which is not a probability"),
+        (lambda: DihedralItem(-0.1), "DihedralItem has p=-0.1, which is not a probability"),
         (lambda: ItemPipeline([Resize]), r"the class Resize; give what it makes, such as Resize\(224\)"),
         (lambda: ItemPipeline([Rotate(10)]), "Transforms of whole batches, such as Rotate or Normalize, go to batch_tfms"),
         (lambda: ItemPipeline(32), "item_tfms holds 32, which is not a transform of one picture"),

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from sightline.data.batch_pipeline import BatchTransform, flattened
-from sightline.data.colour import Brightness, Contrast
-from sightline.data.geometry import Dihedral, Flip, RandomResizedCropGPU, Rotate, Warp, Zoom
+from sightline.data.colour import Brightness, Contrast, Lighting
+from sightline.data.geometry import Dihedral, Flip, Geometric, RandomResizedCropGPU, Rotate, Warp, Zoom
 from sightline.data.transforms import PadMode
 from sightline.errors import OptionError
 from sightline.preprocess import IMAGENET_STATS
@@ -81,4 +81,6 @@ def aug_transforms(
                 f"min_scale={min_scale} cuts boxes out of the pictures: say with size= what size they are brought to."
             )
         transforms.append(RandomResizedCropGPU(size, min_scale, (1, 1), **shared))
-    return transforms + flattened(xtra_tfms)
+    extra = flattened(xtra_tfms)
+    # Light is changed in one pass, hue after it, whatever the order in which they were given (fastai).
+    return sorted([*transforms, *extra], key=lambda transform: not isinstance(transform, Geometric | Lighting))

@@ -21,11 +21,14 @@ class Batch:
         image: float32 `(N, C, H, W)` on the loader's device, augmented and normalised.
         target: Encoded labels, first dimension N, on the same device; None where labels are not known.
         index: int64 `(N,)` on the host: the row of each picture in the table, or its position in the items of a test loader.
+        paths: float64 `(N, 3, 3)` on the host, from pixels of each picture as it was read to -1..1 of `image`; only where
+            labels move with the picture, see `Target.placed`.
     """
 
     image: Tensor
     target: Tensor | None
     index: npt.NDArray[np.int64]
+    paths: npt.NDArray[np.float64] | None = None
 
     @property
     def n(self) -> int:
@@ -35,7 +38,7 @@ class Batch:
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on another device."""
         target = None if self.target is None else self.target.to(device, non_blocking=True)
-        return Batch(self.image.to(device, non_blocking=True), target, self.index)
+        return Batch(self.image.to(device, non_blocking=True), target, self.index, self.paths)
 
     def __iter__(self) -> Iterator[Tensor]:
         return iter(self._parts)

@@ -1,10 +1,13 @@
 """BatchPipeline: whole batches on the device, uint8 in, normalised float out, by ONE warp and ONE colour pass.
 
-uint8 (N, H, W, C) -> geometry: one resampling -> colour: one pass in logit space -> the user's callables -> normalise
+uint8 (N, H, W, C) -> geometry: one resampling -> light: one pass in logit space, hue -> normalise -> erase
+The user's own transforms run between, where their `order` says: before 10 on uint8, else on floats in 0..1; 30, 40, 99 and 100
+are the orders of geometry, light, `Normalize` and `RandomErasing`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -14,16 +17,25 @@ import numpy.typing as npt
 import torch
 
 from sightline.data.chance import BatchDraw
-from sightline.data.colour import Colour, Normalize, logit_changes, normalized, relit
-from sightline.data.composition import Geometry, box_matrices
+from sightline.data.colour import Colour, Normalize, coloured
+from sightline.data.composition import Geometry, Lookup
+from sightline.data.erasing import RandomErasing
 from sightline.data.geometry import BatchResize, Geometric
-from sightline.data.resample import box_shrink_factors, resample, resized, shrink_factors
+from sightline.data.own_steps import COLOURS, MOVES, NORMALISES, TO_FLOAT, OwnStep, unique_names
+from sightline.data.points import check_size
+from sightline.data.recolour import denormalized, normalized
+from sightline.data.resample import resample, resized
 from sightline.data.transforms import ItemTransform
+from sightline.data.user_transforms import Transform, made
 from sightline.errors import OptionError
 from sightline.preprocess import Preprocess, Size
 
-BatchTransform = Geometric | Colour | Normalize | Callable[[torch.Tensor], torch.Tensor]
-"""What `batch_tfms` may hold. A user's callable maps float `(N, C, h, w)` in 0..1 to the same, in training and validation."""
+BatchTransform = Geometric | Colour | Normalize | RandomErasing | Transform | Callable[[torch.Tensor], torch.Tensor]
+"""What `batch_tfms` may hold. A user's callable maps float `(N, C, h, w)` in 0..1 to the same, in training and validation; see
+`user_transforms` for what else it may be."""
+_AFTER_NORMALISING = math.nextafter(NORMALISES, math.inf)
+"""A transform of the order of `Normalize` itself runs before it, as fastai's do where `vision_learner` adds the latter."""
+_OURS = Geometric | Colour | Normalize | RandomErasing
 
 
 class BatchPipeline:
@@ -38,13 +50,19 @@ class BatchPipeline:
         Raises:
             OptionError: Something is not a transform of whole batches, or two contradict each other.
         """
-        self.transforms = tuple(flattened(transforms))
+        self.transforms = tuple(made(flattened(transforms)))
         for transform in self.transforms:
             _check_transform(transform)
         self.geometry = Geometry.of([t for t in self.transforms if isinstance(t, Geometric)])
         self.colours = tuple(t for t in self.transforms if isinstance(t, Colour))
-        self.custom = tuple(t for t in self.transforms if not isinstance(t, Geometric | Colour | Normalize))
         self.normalize = _only_normalize(self.transforms)
+        placed = [t for t in self.transforms if not isinstance(t, Geometric | Colour | Normalize)]
+        steps: list[OwnStep | RandomErasing] = [
+            t if isinstance(t, RandomErasing) else OwnStep.of_batch(t, name)
+            for t, name in zip(placed, unique_names(placed), strict=True)
+        ]
+        scoped = zip((f"{name}." for name in unique_names(placed)), steps, strict=True)
+        self._placed = tuple(sorted(scoped, key=lambda entry: entry[1].order))
 
     @classmethod
     def from_preprocess(cls, pre: Preprocess) -> BatchPipeline:
@@ -64,8 +82,8 @@ class BatchPipeline:
 
     @property
     def custom_names(self) -> tuple[str, ...]:
-        """Names of the user's own callables, which cannot travel in a file."""
-        return tuple(_name(transform) for transform in self.custom)
+        """Names of the user's own transforms that run outside training, which cannot travel in a file."""
+        return tuple(step.name for step in self._own_steps(training=False))
 
     def with_stats(self, mean: Sequence[float], std: Sequence[float]) -> BatchPipeline:
         """A copy that normalises by this mean and standard deviation, one value a channel in 0..1."""
@@ -74,8 +92,11 @@ class BatchPipeline:
 
     def measured(self, batch: torch.Tensor) -> BatchPipeline:
         """With the statistics of a batch, uint8 `(N, H, W, C)`, if a `Normalize` waits for them; else unchanged."""
-        known = self.normalize.measured(batch) if self.normalize is not None and self.needs_stats else None
-        return self.with_stats(known.mean or (), known.std or ()) if known is not None else self
+        if self.normalize is None or not self.needs_stats:
+            return self
+        others = BatchPipeline([transform for transform in self.transforms if not isinstance(transform, Normalize)])
+        known = self.normalize.measured(others._until_normalized(batch))
+        return self.with_stats(known.mean or (), known.std or ())
 
     def preprocess(self, pre: Preprocess) -> Preprocess:
         """`pre` followed by the evaluation form of the batch transforms, as far as a value can hold it."""
@@ -88,7 +109,15 @@ class BatchPipeline:
             pre = pre.with_stats(tuple(self.normalize.mean), tuple(self.normalize.std))
         return pre
 
-    def train(self, batch: torch.Tensor, *, seed: int, epoch: int, rows: npt.NDArray[np.int64] | torch.Tensor) -> torch.Tensor:
+    def train(
+        self,
+        batch: torch.Tensor,
+        *,
+        seed: int,
+        epoch: int,
+        rows: npt.NDArray[np.int64] | torch.Tensor,
+        lookup: Lookup | None = None,
+    ) -> torch.Tensor:
         """The augmented batch, a function of the pictures, `seed`, `epoch` and `rows` alone.
 
         Args:
@@ -96,13 +125,19 @@ class BatchPipeline:
             seed: The run's seed.
             epoch: Counts the passes over the data, from 0.
             rows: int64 `(N,)` on the host, each picture's row in the table.
+            lookup: What `self.lookup` drew for this batch, where it was asked before; None draws it here.
 
         Returns:
             float32 `(N, C, h, w)`, normalised if there is a `Normalize`.
         """
         draw = BatchDraw(seed, epoch, np.asarray(rows, dtype=np.int64))
-        images = self._moved(_as_float(batch), draw).contiguous().mul_(1 / 255)
-        return self._finished(relit(images, *logit_changes(self.colours, draw)))
+        images = self._entered(batch, draw)
+        if lookup is None:
+            lookup = self.geometry.lookup(draw, (images.shape[-2], images.shape[-1]))
+        check_size(lookup.picture, (images.shape[-2], images.shape[-1]))
+        images = self._moved(images, lookup).contiguous().mul_(1 / 255)
+        images = coloured(self._own(images, draw, MOVES, COLOURS), self.colours, draw)
+        return self._finished(self._own(images, draw, COLOURS, _AFTER_NORMALISING), draw)
 
     def evaluate(self, batch: torch.Tensor) -> torch.Tensor:
         """The batch without augmentation: a crop and a change of size if asked for, and normalising.
@@ -113,36 +148,76 @@ class BatchPipeline:
         Returns:
             float32 `(N, C, h, w)`.
         """
-        picture = (batch.shape[1], batch.shape[2])
-        if self.geometry.crop is not None:
-            top, left, height, width = self.geometry.crop.centre_box(picture)
-            batch = batch[:, top : top + height, left : left + width]
-        return self._finished(_sized(batch, self.geometry.size))
+        return self._finished(self._until_normalized(batch), None)
 
-    def _moved(self, images: torch.Tensor, draw: BatchDraw) -> torch.Tensor:
+    def decoded(self, images: torch.Tensor, *, training: bool = False) -> torch.Tensor:
+        """A batch as it was before normalising, and before those of the user's own transforms that have `decodes`.
+
+        Args:
+            images: float `(N, C, h, w)`, as `train` or `evaluate` gave them.
+            training: Whether transforms that run in training only were applied.
+
+        Returns:
+            float `(N, C, h, w)` in 0..1, unless a transform of the user's own left that range.
+        """
+        steps = self._own_steps(training)[::-1]
+        for step in (step for step in steps if step.order >= _AFTER_NORMALISING):
+            images = step.decoded(images)
+        if self.normalize is not None and self.normalize.mean is not None and self.normalize.std is not None:
+            images = denormalized(images, self.normalize.mean, self.normalize.std)
+        for step in (step for step in steps if TO_FLOAT <= step.order < _AFTER_NORMALISING):
+            images = step.decoded(images)
+        return images
+
+    def lookup(self, picture: Size, *, seed: int, epoch: int, rows: npt.NDArray[np.int64]) -> Lookup:
+        """Where the pixels of an augmented batch come from: what `train` draws for pictures of (height, width)."""
+        return self.geometry.lookup(BatchDraw(seed, epoch, rows), picture)
+
+    def _moved(self, images: torch.Tensor, lookup: Lookup) -> torch.Tensor:
         """The pictures after the geometric transforms, resampled at most once."""
-        geometry = self.geometry
-        picture = (images.shape[-2], images.shape[-1])
-        size = geometry.size or picture
-        matrices, boxes = geometry.matrices(draw, picture), geometry.boxes(draw, picture)
-        if boxes is not None:
-            matrices = matrices @ box_matrices(boxes, picture, geometry.align_corners)
-            shrink = box_shrink_factors(boxes, size)
-        elif size == picture and (matrices == np.eye(3)).all():
+        if not lookup.moves:
             return images
-        else:
-            shrink = shrink_factors(picture, size, matrices)
-        options: dict[str, Any] = {name: getattr(geometry, name) for name in ("mode", "pad_mode", "align_corners")}
-        return resample(images, matrices, size, shrink=shrink, **options)
+        options: dict[str, Any] = {name: getattr(self.geometry, name) for name in ("mode", "pad_mode", "align_corners")}
+        return resample(images, lookup.matrices, lookup.size, shrink=lookup.shrink, **options)
 
-    def _finished(self, images: torch.Tensor) -> torch.Tensor:
-        for transform in self.custom:
-            result: object = transform(images)
-            if not isinstance(result, torch.Tensor):
-                raise OptionError(
-                    f"the batch transform {_name(transform)} returned a {type(result).__name__}, not a tensor (N, C, h, w)."
-                )
-            images = result.clone()  # the function may keep what it returned, and it is changed below
+    def _entered(self, batch: torch.Tensor, draw: BatchDraw | None) -> torch.Tensor:
+        """uint8 `(N, H, W, C)` to float32 `(N, C, H, W)` in 0..255, after the user's transforms that come before geometry."""
+        images = batch.permute(0, 3, 1, 2)  # channels stay innermost in memory, which is fastest
+        if not self._placed or self._placed[0][1].order >= MOVES:
+            return images.float()
+        images = self._own(images.contiguous(), draw, -math.inf, TO_FLOAT).float()
+        return self._own(images / 255, draw, TO_FLOAT, MOVES) * 255
+
+    def _until_normalized(self, batch: torch.Tensor) -> torch.Tensor:
+        """uint8 `(N, H, W, C)` to float32 `(N, C, h, w)` in 0..1, all of the evaluation form but normalising."""
+        if self.geometry.crop is not None:
+            top, left, height, width = self.geometry.crop.centre_box((batch.shape[1], batch.shape[2]))
+            batch = batch[:, top : top + height, left : left + width]
+        images = self._entered(batch, None)
+        images = images if self.geometry.size is None else resized(images, self.geometry.size)
+        return self._own(images.contiguous().mul_(1 / 255), None, MOVES, _AFTER_NORMALISING)
+
+    def _own_steps(self, training: bool) -> list[OwnStep]:
+        """The user's transforms that run in training, or outside it, in order."""
+        return [step for _, step in self._placed if isinstance(step, OwnStep) and step.runs(training)]
+
+    def _own(self, images: torch.Tensor, draw: BatchDraw | None, first: float, end: float) -> torch.Tensor:
+        """The pictures after the user's transforms, and erasing, whose order is `first` or more and below `end`."""
+        for scope, step in self._placed:
+            if not first <= step.order < end:
+                continue
+            scoped = None if draw is None else draw.scoped(scope)
+            if isinstance(step, OwnStep) and step.runs(draw is not None):
+                images = step.on_batch(images, scoped)
+                images = images.float() if first >= TO_FLOAT else images
+            elif isinstance(step, RandomErasing) and scoped is not None:
+                images = step(images, scoped)
+        return images
+
+    def _finished(self, images: torch.Tensor, draw: BatchDraw | None) -> torch.Tensor:
+        return self._own(self._normalized(images), draw, _AFTER_NORMALISING, math.inf)
+
+    def _normalized(self, images: torch.Tensor) -> torch.Tensor:
         if self.normalize is None:
             return images
         if self.normalize.mean is None or self.normalize.std is None:
@@ -152,19 +227,11 @@ class BatchPipeline:
         return normalized(images, self.normalize.mean, self.normalize.std)
 
 
-def _sized(batch: torch.Tensor, size: Size | None) -> torch.Tensor:
-    """uint8 `(N, H, W, C)` to float32 `(N, C, h, w)` in 0..1."""
-    images = _as_float(batch)
-    return (images if size is None else resized(images, size)).contiguous().mul_(1 / 255)
-
-
-def _as_float(batch: torch.Tensor) -> torch.Tensor:
-    """uint8 `(N, H, W, C)` to float32 `(N, C, H, W)` in 0..255; channels stay innermost in memory, which is fastest."""
-    return batch.permute(0, 3, 1, 2).float()
-
-
-def _name(transform: object) -> str:
-    return str(getattr(transform, "__name__", type(transform).__name__))
+def order_of(transform: Any) -> float:
+    """Where a transform of `batch_tfms` runs; transforms run by rising order."""
+    ours = ((Geometric, MOVES), (Colour, COLOURS), (Normalize, NORMALISES), (RandomErasing, RandomErasing.order))
+    found = next((order for kind, order in ours if isinstance(transform, kind)), None)
+    return OwnStep.of_batch(transform, "").order if found is None else found
 
 
 def flattened(transforms: object) -> list[Any]:
@@ -183,7 +250,7 @@ def _check_transform(transform: object) -> None:
         )
     if isinstance(transform, ItemTransform):
         raise OptionError(f"batch_tfms holds {transform!r}, which works on one picture at a time; give it in item_tfms.")
-    if not isinstance(transform, Geometric | Colour | Normalize) and not callable(transform):
+    if not isinstance(transform, _OURS) and not callable(transform):
         raise OptionError(
             f"batch_tfms holds {transform!r}; expected transforms of whole batches such as *aug_transforms(), Normalize(), or a"
             " function from float (N, C, h, w) to float (N, C, h, w)."

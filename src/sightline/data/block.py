@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,52 +12,16 @@ from sightline.data.batch_pipeline import BatchPipeline
 from sightline.data.blocks import CategoryBlock, ImageBlock, TargetBlock, as_instance
 from sightline.data.collect import Getter, Recipe, collect, label_hints
 from sightline.data.dataloaders import DataLoaders
-from sightline.data.enough import check_training
+from sightline.data.datasets import Datasets, plan_loading
 from sightline.data.getters import ItemGetter, Pipeline, each_item
 from sightline.data.item_pipeline import ItemPipeline
 from sightline.data.labels import Unknown, encode, refuse_emptied, say_untaught, settle_unknown
-from sightline.data.loaders import Loader
-from sightline.data.loading import LoaderOptions
 from sightline.data.samples import DecodedSamples, Part
 from sightline.data.sources import OnError, check_sources, is_picture
 from sightline.data.split import RandomSplitter
 from sightline.data.table import TRAIN, Table
 from sightline.errors import OptionError, TableError, counted
-from sightline.runtime import fresh_seed, plan_runtime
 from sightline.target import Target
-
-
-@dataclass(frozen=True, eq=False)
-class Datasets:
-    """The parts of a table, one by one, without loaders.
-
-    Attributes:
-        parts: Training, validation, further parts.
-        target: What the labels are.
-        table: The rows.
-    """
-
-    parts: tuple[Part, ...]
-    target: Target
-    table: Table
-
-    @property
-    def train(self) -> Part:
-        """The training part."""
-        return self.parts[0]
-
-    @property
-    def valid(self) -> Part:
-        """The validation part."""
-        return self.parts[1]
-
-    @property
-    def vocab(self) -> Any:
-        """The names of the classes, or None."""
-        return self.target.vocab
-
-    def __len__(self) -> int:
-        return sum(len(part) for part in self.parts)
 
 
 class DataBlock:
@@ -134,8 +97,8 @@ class DataBlock:
     def new(self, item_tfms: Any = None, batch_tfms: Any = None) -> DataBlock:
         """Takes these transforms in place of those before; returns itself."""
         # Made here and thrown away, so that what is wrong with them is said before files are looked at.
-        ItemPipeline(item_tfms, self.image.channels)
-        BatchPipeline(batch_tfms)
+        ItemPipeline(item_tfms, self.image.channels, self.image.read)
+        _check_stats(BatchPipeline(batch_tfms), self.image.channels)
         self.item_tfms, self.batch_tfms = item_tfms, batch_tfms
         return self
 
@@ -147,24 +110,26 @@ class DataBlock:
         self, source: Any, verbose: bool = False, *, on_error: OnError = "set_aside", unknown: Unknown = "error"
     ) -> Datasets:
         """The parts of the data, one by one, without loaders; see `dataloaders`."""
-        table, target, _ = self._prepared(source, on_error, unknown)
-        return Datasets(tuple(self._parts(table, target)), target, table)
+        table, target, recipe = self._prepared(source, on_error, unknown)
+        return Datasets(tuple(self._parts(table, target)), target, table, recipe, self.batch_tfms)
 
     def dataloaders(
         self,
         source: Any,
         path: str | Path = ".",
         verbose: bool = False,
-        *,
         bs: int = 64,
         val_bs: int | None = None,
         shuffle: bool = True,
+        *,
+        val_shuffle: bool = False,
         device: str | torch.device | None = None,
         num_workers: int | None = None,
         seed: int | None = None,
         drop_last: bool | None = None,
         on_error: OnError = "set_aside",
         unknown: Unknown = "error",
+        **others: Any,
     ) -> DataLoaders:
         """Loaders of what the source holds.
 
@@ -175,6 +140,7 @@ class DataBlock:
             bs: Pictures in a training batch, at least 2.
             val_bs: Pictures in a validation batch; None takes `bs`.
             shuffle: Another order of the training rows each epoch.
+            val_shuffle: The same for the other parts.
             device: Where batches are made; None takes a GPU if there is one.
             num_workers: Threads that decode; 0 decodes in the thread that asks, None takes one a CPU, at most 8.
             seed: What order and augmentation follow from; None draws it from PyTorch's global generator.
@@ -183,6 +149,9 @@ class DataBlock:
             on_error: 'set_aside' leaves out pictures that cannot be read and warns; 'raise' decodes all of them beforehand
                 and refuses the data if one fails.
             unknown: 'error' refuses labels that training does not have; 'drop' leaves those rows out and warns.
+            others: `batch_size` for `bs`, `shuffle_train` for `shuffle`. Options of worker processes (pin_memory,
+                persistent_workers, prefetch_factor, timeout, worker_init_fn) are accepted and change nothing: threads decode
+                here, and memory is pinned where there is a GPU.
 
         Raises:
             NoImagesError: Nothing was found.
@@ -192,24 +161,60 @@ class DataBlock:
             ImageError: Pictures cannot be read, and `on_error` is 'raise'.
             OptionError: An option is outside what it may be.
         """
-        plan = LoaderOptions(bs=bs, shuffle=shuffle, drop_last=drop_last, training=True, num_workers=num_workers)
-        others = LoaderOptions(bs=bs if val_bs is None else val_bs, num_workers=num_workers)
-        place = plan_runtime(device).device
-        table, target, recipe = self._prepared(source, on_error, unknown)
-        run_seed = fresh_seed() if seed is None else int(seed)
-        batches = BatchPipeline(self.batch_tfms)
-        loaders = [
-            Loader(part, batches, replace(others if number else plan, seed=run_seed), place)
-            for number, part in enumerate(self._parts(table, target))
-        ]
-        check_training(loaders[TRAIN])
-        return DataLoaders(*_measured(loaders), target=target, table=table, recipe=recipe, path=path)
+        plan = plan_loading(
+            bs, val_bs, shuffle, val_shuffle, device, num_workers, seed, drop_last, **others
+        )  # fmt: skip
+        return self.datasets(source, on_error=on_error, unknown=unknown).loaded(plan, path)
+
+    def weighted_dataloaders(
+        self,
+        source: Any,
+        wgts: Any,
+        bs: int = 64,
+        verbose: bool = False,
+        *,
+        on_error: OnError = "set_aside",
+        unknown: Unknown = "error",
+        **options: Any,
+    ) -> DataLoaders:
+        """Loaders whose training rows are drawn with replacement, as often as their weights say.
+
+        Args:
+            source: What `get_items` takes; without it, the items.
+            wgts: A weight for each item, those of validation included (they have no effect).
+            bs: Pictures in a training batch.
+            verbose: Has no meaning.
+            on_error: As for `dataloaders`, and so is what follows.
+            unknown: See `on_error`.
+            options: See `on_error`.
+
+        Raises:
+            OptionError: There are not as many weights as items, or they are negative, not finite or all zero.
+        """
+        datasets = self.datasets(source, on_error=on_error, unknown=unknown)
+        return datasets.dataloaders(bs, weights=datasets.weights_of_items(wgts), **options)
+
+    def summary(self, source: Any, bs: int = 4, show_batch: bool = False, **options: Any) -> None:
+        """Prints what happens to one sample step by step, and then to a batch; the place to look when data do not fit.
+
+        Args:
+            source: What `dataloaders` would be given.
+            bs: Pictures of the batch.
+            show_batch: Also draw the batch.
+            options: As for `show_batch`.
+
+        Raises:
+            SightlineError: A step failed; which one, and why, is printed before.
+        """
+        from sightline.data.summary import tell
+
+        tell(self, source, bs, show_batch, options)
 
     def _prepared(self, source: Any, on_error: OnError, unknown: Unknown) -> tuple[Table, Target, Recipe]:
-        items = self._items(source)
+        items = self.items_of(source)
         recipe = self._recipe(items)
         found = collect(items, recipe, self.splitter, source)
-        table = check_sources(found, on_error=on_error, channels=self.image.channels)
+        table = check_sources(found, on_error=on_error, read=self.image.read)
         refuse_emptied(found, table, "Setting aside unreadable pictures", classes=recipe.block.has_classes)
         target = recipe.block.learn(table.labels_of(table.rows(TRAIN)))
         table = settle_unknown(table, target, unknown=unknown, given=recipe.block.has_vocab)
@@ -217,7 +222,8 @@ class DataBlock:
             say_untaught(table, target)
         return table, target, recipe
 
-    def _items(self, source: Any) -> Any:
+    def items_of(self, source: Any) -> Any:
+        """What `get_items` makes of a source: anything with a length."""
         if self.get_items is not None:
             found = self.get_items(source)
         elif isinstance(source, (str, Path)):
@@ -240,7 +246,7 @@ class DataBlock:
         )
 
     def _parts(self, table: Table, target: Target) -> Iterable[Part]:
-        samples = DecodedSamples(table.sources, ItemPipeline(self.item_tfms, self.image.channels), table.root)
+        samples = DecodedSamples(table.sources, ItemPipeline(self.item_tfms, self.image.channels, self.image.read), table.root)
         targets = encode(table, target)
         return [Part(samples, table.rows(number), targets, target, table.sources) for number in table.parts]
 
@@ -277,10 +283,11 @@ def _composed(getter: Any, name: str) -> Getter | None:
     return found
 
 
-def _measured(loaders: list[Loader]) -> list[Loader]:
-    """The loaders with what `Normalize()` was not told: mean and deviation of the first training batch."""
-    first = loaders[TRAIN]
-    if not first.batches.needs_stats:
-        return loaders
-    batches = first.batches.measured(first.raw_batch())
-    return [loader.new(batches=batches) for loader in loaders]
+def _check_stats(batches: BatchPipeline, channels: int) -> None:
+    """Refuse a `Normalize` for another number of channels than pictures have."""
+    mean = None if batches.normalize is None else batches.normalize.mean
+    if mean is not None and len(mean) != channels:
+        raise OptionError(
+            f"Normalize has figures for {counted(len(mean), 'channel')}, but pictures have {channels}. Give one a channel, or "
+            "Normalize() to measure them on the first training batch."
+        )

@@ -9,32 +9,47 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
 
-from sightline.data.decode import PILImage, PILImageBW
+from sightline.data.decode import PILImage
+from sightline.data.reading import Reader
 from sightline.errors import LabelError, OptionError, listed
 from sightline.target import NOT_AVAILABLE, MultiLabel, Regression, SingleLabel, Target, is_blank
 
-PictureClass: TypeAlias = type[PILImage] | type[PILImageBW]
+PictureClass: TypeAlias = type[PILImage]
 BLANK = "blank (None, NaN or nothing but spaces)"
 
 
-@dataclass(frozen=True)
 class ImageBlock:
     """The input is a picture.
 
     Attributes:
-        cls: `PILImage` for colour, `PILImageBW` for grey.
+        read: How one is read.
+        channels: How many channels it has.
     """
 
-    cls: PictureClass = PILImage
+    def __init__(self, cls: PictureClass = PILImage, channels: int | None = None) -> None:
+        """Says what pictures are.
 
-    def __post_init__(self) -> None:
-        if self.cls not in (PILImage, PILImageBW):
-            raise OptionError(f"ImageBlock(cls={self.cls!r}): expected PILImage (colour) or PILImageBW (grey).")
+        Args:
+            cls: `PILImage` for colour, `PILImageBW` for grey; or a class of your own that inherits from one of them, whose
+                `create(source)` returns a Pillow image, an array `(H, W, C)` or a tensor `(C, H, W)`.
+            channels: In place of the class's own number. With 2, 4 or more, pictures are arrays (in memory, or .npy files),
+                TIFF files with a grey page for each channel, or, for 4, pictures with transparency.
 
-    @property
-    def channels(self) -> int:
-        """3 for colour, 1 for grey."""
-        return self.cls.channels
+        Raises:
+            OptionError: `cls` is no such class, or `channels` no number of channels.
+        """
+        if not (isinstance(cls, type) and issubclass(cls, PILImage)):
+            raise OptionError(
+                f"ImageBlock(cls={cls!r}): expected PILImage (colour), PILImageBW (grey) or a class that inherits from one."
+            )
+        found = cls.channels if channels is None else channels
+        if isinstance(found, bool) or not isinstance(found, int) or found < 1:
+            raise OptionError(f"ImageBlock(channels={found!r}): expected a whole number of channels, at least 1.")
+        self.cls, self.channels = cls, found
+        self.read = Reader.of(cls, found)
+
+    def __repr__(self) -> str:
+        return f"ImageBlock({self.cls.__name__}, channels={self.channels})"
 
 
 @dataclass(frozen=True)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from sightline import draws
 from sightline.errors import OptionError
 
 _T = TypeVar("_T")
 Floats = npt.NDArray[np.float64]
-FixedDraw = float | Sequence[float] | None
-"""A value to use instead of chance: one for all pictures, or one for each; None draws."""
+FixedDraw = float | Sequence[float] | Callable[[torch.Tensor], Any] | None
+"""A value to use instead of chance: one for all pictures, one for each, or a function of a tensor `(N,)` of zeros that returns
+such values; None draws."""
 
 
 @dataclass(frozen=True)
@@ -114,8 +116,9 @@ class BatchDraw:
             return low_to_high
         return np.where(self.uniform(f"{name}.apply", batch=batch) < p, low_to_high, neutral)
 
-    def _spread(self, name: str, fixed: float | Sequence[float]) -> Floats:
-        count, given = len(self.rows), np.asarray(fixed, dtype=np.float64)
+    def _spread(self, name: str, fixed: float | Sequence[float] | Callable[[torch.Tensor], Any]) -> Floats:
+        count = len(self.rows)
+        given = np.asarray(fixed(torch.zeros(count)) if callable(fixed) else fixed, dtype=np.float64)
         if given.ndim > 1 or (given.ndim == 1 and len(given) < count):
             raise OptionError(
                 f"The draw of {self.scope}{name} has {given.shape[0]} values for {count} pictures; give one for each."

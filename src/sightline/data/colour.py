@@ -1,7 +1,4 @@
-"""What happens to the values of an augmented batch: brightness and contrast in one pass, and normalising.
-
-Light is changed in logit space, where values stay between black and white: l' = scale l + shift, with l = log(v / (1 - v)).
-"""
+"""What users name of the values of an augmented batch: light and saturation, which take one pass, hue, and normalising."""
 
 from __future__ import annotations
 
@@ -9,26 +6,32 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
 
 import numpy as np
 import torch
 
 from sightline.data.chance import BatchDraw, FixedDraw, Floats, named
-from sightline.data.resample import on_device
+from sightline.data.recolour import DARKEST, LogitChange, relit, turned
 from sightline.errors import OptionError
 
-_DARKEST = 1e-7
-"""Black and white are held this far from 0 and 1, where a logit is infinite."""
+_EACH_CHANNEL, _WHOLE = (0, 2, 3), (0, 1, 2, 3)
 
 
 @dataclass(frozen=True)
-class Colour(ABC):
-    """A transform that changes values where they are, given in `batch_tfms`.
+class Colour(ABC):  # noqa: B024 - its kinds share a place in the order, not methods
+    """A transform that changes values where they are, given in `batch_tfms`."""
+
+
+@dataclass(frozen=True)
+class Lighting(Colour):
+    """A change of logits; those that follow one another are done together.
 
     Attributes:
         max_lighting: Largest change, 0 to below 1.
         p: Probability of a change.
-        draw: Values to use instead of drawn ones.
+        draw: Values to use instead of drawn ones: one, a list, or a function from the batch to one for each picture.
         batch: Whether one draw serves the whole batch.
     """
 
@@ -38,40 +41,68 @@ class Colour(ABC):
     batch: bool = False
 
     def __post_init__(self) -> None:
-        if not 0 <= self.max_lighting < 1:
-            raise OptionError(f"max_lighting={self.max_lighting} is not between 0 (no change) and 1 (all black or all white).")
-        if not 0 <= self.p <= 1:
-            raise OptionError(f"{type(self).__name__} has p={self.p}, which is not a probability between 0 and 1.")
+        _check(self, "max_lighting", self.max_lighting, "all black or all white")
 
     @abstractmethod
-    def logit_change(self, draw: BatchDraw) -> tuple[Floats, Floats]:
-        """Scale and shift of the logits, float64 `(N,)` each."""
+    def after(self, change: LogitChange, draw: BatchDraw) -> LogitChange:
+        """`change` followed by this one."""
 
 
 @dataclass(frozen=True)
-class Brightness(Colour):
+class Brightness(Lighting):
     """Moves mid-grey to a value between 0.5 (1 - `max_lighting`) and 0.5 (1 + `max_lighting`)."""
 
-    def logit_change(self, draw: BatchDraw) -> tuple[Floats, Floats]:
-        """Scale and shift of the logits."""
+    def after(self, change: LogitChange, draw: BatchDraw) -> LogitChange:
         low, high = 0.5 * (1 - self.max_lighting), 0.5 * (1 + self.max_lighting)
         grey = draw.values("grey", low, high, p=self.p, neutral=0.5, fixed=self.draw, batch=self.batch)
-        grey = grey.clip(_DARKEST, 1 - _DARKEST)
-        return np.ones_like(grey), np.log(grey / (1 - grey))
+        grey = grey.clip(DARKEST, 1 - DARKEST)
+        return change.plus(np.log(grey / (1 - grey)))
 
 
 @dataclass(frozen=True)
-class Contrast(Colour):
+class Contrast(Lighting):
     """Multiplies the logits by a factor between 1 - `max_lighting` and its inverse, evenly drawn on a logarithmic scale."""
 
-    def logit_change(self, draw: BatchDraw) -> tuple[Floats, Floats]:
-        """Scale and shift of the logits."""
-        reach = -math.log(1 - self.max_lighting)
-        if self.draw is None:
-            factor = np.exp(draw.values("factor", -reach, reach, p=self.p, batch=self.batch))
-        else:
-            factor = draw.values("factor", 1, 1, p=self.p, neutral=1, fixed=self.draw, batch=self.batch)
-        return factor, np.zeros_like(factor)
+    def after(self, change: LogitChange, draw: BatchDraw) -> LogitChange:
+        return change.times(_factor(draw, self.max_lighting, self))
+
+
+@dataclass(frozen=True)
+class Saturation(Lighting):
+    """Moves the logits away from their grey, or towards it, by a factor drawn as that of `Contrast`.
+
+    Grey pictures do not change; pictures of another number of channels than 1 and 3 are refused.
+    """
+
+    def after(self, change: LogitChange, draw: BatchDraw) -> LogitChange:
+        return change.mixed_with_grey(_factor(draw, self.max_lighting, self))
+
+
+@dataclass(frozen=True)
+class Hue(Colour):
+    """Turns the hue by a share of the colour circle; value and saturation (HSV) stay.
+
+    The share is drawn as fastai draws it: between 1 - `max_hue` and its inverse, of which the whole turn counts for nothing.
+    Grey pictures do not change; pictures of another number of channels than 1 and 3 are refused.
+
+    Attributes:
+        max_hue: Largest turn, 0 to below 1.
+        p: Probability of a turn.
+        draw: Values to use instead of drawn ones: one, a list, or a function from the batch to one for each picture.
+        batch: Whether one draw serves the whole batch.
+    """
+
+    max_hue: float = 0.1
+    p: float = 0.75
+    draw: FixedDraw = None
+    batch: bool = False
+
+    def __post_init__(self) -> None:
+        _check(self, "max_hue", self.max_hue, "any hue at all")
+
+    def turns(self, draw: BatchDraw) -> Floats:
+        """Shares of the colour circle, float64 `(N,)`."""
+        return _factor(draw, self.max_hue, self, neutral=0.0, name="turn")
 
 
 @dataclass(frozen=True)
@@ -81,23 +112,43 @@ class Normalize:
     Attributes:
         mean: One value a channel, in 0..1; None to have them measured on a batch.
         std: One value a channel, in 0..1; None to have them measured on a batch.
+        axes: What is measured over: (0, 2, 3) gives one value a channel, (0, 1, 2, 3) the same for all channels.
     """
 
     mean: Sequence[float] | None = None
     std: Sequence[float] | None = None
+    axes: Sequence[int] = _EACH_CHANNEL
 
     def __post_init__(self) -> None:
         if (self.mean is None) != (self.std is None):
             raise OptionError("Normalize takes mean and std together, or neither to have them measured on a batch.")
         for name, given in (("mean", self.mean), ("std", self.std)):
             if given is not None:
-                object.__setattr__(self, name, tuple(float(value) for value in np.asarray(given, dtype=np.float64).reshape(-1)))
+                object.__setattr__(self, name, tuple(torch.as_tensor(given, dtype=torch.float64).reshape(-1).tolist()))
         if self.mean is not None and self.std is not None and (len(self.mean) != len(self.std) or min(self.std) <= 0):
             raise OptionError(f"Normalize has mean={self.mean} and std={self.std}: expected as many of both, std above 0.")
+        object.__setattr__(self, "axes", tuple(sorted(self.axes)))
+        if self.axes not in (_EACH_CHANNEL, _WHOLE):
+            raise OptionError(f"Normalize has axes={self.axes}: expected {_EACH_CHANNEL} or {_WHOLE}.")
 
     @classmethod
-    def from_stats(cls, mean: Sequence[float], std: Sequence[float]) -> Normalize:
-        """Normalizes by known statistics, such as `Normalize.from_stats(*IMAGENET_STATS)`."""
+    def from_stats(
+        cls, mean: Sequence[float], std: Sequence[float], dim: int = 1, ndim: int = 4, cuda: bool = True
+    ) -> Normalize:
+        """Normalizes by known statistics, such as `Normalize.from_stats(*imagenet_stats)`.
+
+        Args:
+            mean: One value a channel, in 0..1.
+            std: One value a channel, in 0..1.
+            dim: Where channels lie in a batch; 1 alone.
+            ndim: Dimensions of a batch; 4 alone.
+            cuda: Has no meaning: statistics follow the batch to its device.
+
+        Raises:
+            OptionError: Another `dim` or `ndim`, or statistics that make no sense.
+        """
+        if (dim, ndim) != (1, 4):
+            raise OptionError(f"dim={dim} and ndim={ndim}: batches of pictures are (N, C, h, w), dim=1 and ndim=4.")
         return cls(mean, std)
 
     @property
@@ -105,50 +156,55 @@ class Normalize:
         """Whether mean and std are known."""
         return self.mean is not None
 
-    def measured(self, batch: torch.Tensor) -> Normalize:
+    def measured(self, images: torch.Tensor) -> Normalize:
         """With the mean and standard deviation of a batch; `self` where they are known already.
 
         Args:
-            batch: uint8 `(N, H, W, C)`.
+            images: float `(N, C, h, w)` in 0..1.
         """
         if self.mean is not None:
             return self
-        values = batch.reshape(-1, batch.shape[-1]).double() / 255
-        return Normalize(values.mean(0).tolist(), (values.std(0) + 1e-7).tolist())
+        channels = images.shape[1]
+        values = images.transpose(0, 1).reshape(channels if self.axes == _EACH_CHANNEL else 1, -1).double()
+        mean, std = values.mean(1).expand(channels), (values.std(1) + 1e-7).expand(channels)
+        return Normalize(mean.tolist(), std.tolist(), self.axes)
 
 
-def logit_changes(colours: Sequence[Colour], draw: BatchDraw) -> tuple[Floats, Floats]:
-    """Scale and shift of the logits by all transforms together, in the order given: float64 `(N,)` each."""
-    scale, shift = np.ones(len(draw.rows)), np.zeros(len(draw.rows))
-    for scope, colour in named(colours):
-        factor, offset = colour.logit_change(draw.scoped(scope))
-        scale, shift = scale * factor, shift * factor + offset
-    return scale, shift
-
-
-def relit(images: torch.Tensor, scale: Floats, shift: Floats) -> torch.Tensor:
-    """The pictures with their logits changed, in place.
+def coloured(images: torch.Tensor, colours: Sequence[Colour], draw: BatchDraw) -> torch.Tensor:
+    """The pictures after the transforms in the order given, changed in place where they are changed.
 
     Args:
         images: float `(N, C, h, w)` in 0..1.
-        scale: float64 `(N,)`.
-        shift: float64 `(N,)`.
-    """
-    if (scale == 1).all() and (shift == 0).all():
-        return images
-    scale_N, shift_N = (on_device(values[:, None, None, None], images) for values in (scale, shift))
-    return images.logit_(eps=_DARKEST).mul_(scale_N).add_(shift_N).sigmoid_()
-
-
-def normalized(images: torch.Tensor, mean: Sequence[float], std: Sequence[float]) -> torch.Tensor:
-    """The pictures, float `(N, C, h, w)` in 0..1, less each channel's mean, over its deviation; in place.
+        colours: What to do.
+        draw: Where chance comes from.
 
     Raises:
-        OptionError: There are not as many values as channels.
+        OptionError: Saturation or hue of pictures that have neither 1 nor 3 channels.
     """
-    if len(mean) != images.shape[1]:
-        raise OptionError(
-            f"Normalize has {len(mean)} values of mean and std, but the pictures have {images.shape[1]} channels."
-        )
-    mean_C, std_C = (on_device(np.reshape(values, (1, -1, 1, 1)), images) for values in (mean, std))
-    return images.sub_(mean_C).div_(std_C)
+    for is_lighting, group in groupby(named(colours), key=lambda entry: isinstance(entry[1], Lighting)):
+        if is_lighting:
+            change = LogitChange.none(len(draw.rows))
+            for scope, colour in group:
+                change = colour.after(change, draw.scoped(scope)) if isinstance(colour, Lighting) else change
+            images = relit(images, change)
+        else:
+            for scope, colour in group:
+                images = turned(images, colour.turns(draw.scoped(scope))) if isinstance(colour, Hue) else images
+    return images
+
+
+def _factor(draw: BatchDraw, reach: float, of: Any, *, neutral: float = 1.0, name: str = "factor") -> Floats:
+    """A factor between 1 - `reach` and its inverse, evenly drawn on a logarithmic scale, or `neutral`: float64 `(N,)`."""
+    if of.draw is not None:
+        return draw.values(name, 1, 1, p=of.p, neutral=neutral, fixed=of.draw, batch=of.batch)
+    limit = -math.log(1 - reach)
+    # NaN marks pictures that are left alone: 0 is a logarithm like any other.
+    drawn = draw.values(name, -limit, limit, p=of.p, neutral=math.nan, batch=of.batch)
+    return np.where(np.isnan(drawn), neutral, np.exp(drawn))
+
+
+def _check(transform: Any, name: str, reach: float, beyond: str) -> None:
+    if not 0 <= reach < 1:
+        raise OptionError(f"{name}={reach} is not between 0 (no change) and 1 ({beyond}).")
+    if not 0 <= transform.p <= 1:
+        raise OptionError(f"{type(transform).__name__} has p={transform.p}, which is not a probability between 0 and 1.")

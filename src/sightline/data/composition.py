@@ -4,17 +4,50 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from sightline.data.chance import BatchDraw, Floats, named
 from sightline.data.geometry import Affine, Geometric, RandomResizedCropGPU, Warp, diagonal, identity
+from sightline.data.resample import box_shrink_factors, shrink_factor, shrink_factors, shrunk_size
+from sightline.data.resize import to_unit
 from sightline.data.transforms import PadMode
 from sightline.errors import OptionError
 from sightline.preprocess import Size, as_size
 
 _V = TypeVar("_V")
+
+
+@dataclass(frozen=True, eq=False)
+class Lookup:
+    """Where the pixels of a batch come from, and with that, where points in its pictures go.
+
+    Attributes:
+        matrices: float64 `(N, 3, 3)`, from output to input coordinates in -1..1.
+        picture: Input (height, width) in pixels.
+        size: Output (height, width) in pixels.
+        shrink: float64 `(N,)`, by how much each picture is first made smaller; see `resample`.
+        align_corners: As in `Geometric`.
+        moves: Whether there is anything to look up.
+    """
+
+    matrices: Floats
+    picture: Size
+    size: Size
+    shrink: Floats
+    align_corners: bool = True
+    moves: bool = True
+
+    def paths(self) -> Floats:
+        """From pixels of the input to -1..1 of the output, outer edges in both: float64 `(N, 3, 3)`."""
+        shrunk = np.array([shrunk_size(self.picture, float(factor)) for factor in self.shrink])
+        inward = _corners(shrunk) if self.align_corners else np.ones_like(shrunk, dtype=np.float64)
+        outward = 1 / _corners(np.array([self.size])) if self.align_corners else np.ones((1, 2))
+        taken = diagonal(inward[:, 1], inward[:, 0]) @ to_unit(self.picture[::-1])
+        given: Floats = diagonal(outward[:, 1], outward[:, 0]) @ np.linalg.inv(self.matrices) @ taken
+        return given
 
 
 @dataclass(frozen=True)
@@ -80,6 +113,31 @@ class Geometry:
     def boxes(self, draw: BatchDraw, picture: Size) -> Floats | None:
         """The boxes of the crop in pixels, float64 `(N, 4)` of top, left, height, width; None without a crop."""
         return None if self.crop is None else self.crop.boxes(draw.scoped("RandomResizedCropGPU."), picture)
+
+    def lookup(self, draw: BatchDraw, picture: Size) -> Lookup:
+        """Where the pixels of an augmented batch come from; for `picture` see `matrices`."""
+        size = self.size or picture
+        matrices, boxes = self.matrices(draw, picture), self.boxes(draw, picture)
+        if boxes is None:
+            moves = size != picture or not (matrices == np.eye(3)).all()
+            return Lookup(matrices, picture, size, shrink_factors(picture, size, matrices), self.align_corners, moves)
+        matrices = matrices @ box_matrices(boxes, picture, self.align_corners)
+        return Lookup(matrices, picture, size, box_shrink_factors(boxes, size), self.align_corners)
+
+    def evaluation_path(self, picture: Size) -> tuple[Floats, Size]:
+        """Outside training: from pixels to -1..1 of the output, float64 `(3, 3)`, and the output's (height, width)."""
+        top, left, *cut = (0, 0, *picture) if self.crop is None else self.crop.centre_box(picture)
+        box = (cut[0], cut[1])
+        size = self.size or box
+        shrink = np.array([shrink_factor(box, size)])
+        uncut = np.array([[1.0, 0, -left], [0, 1, -top], [0, 0, 1]])
+        return Lookup(identity(1), box, size, shrink).paths()[0] @ uncut, size
+
+
+def _corners(sizes: npt.NDArray[Any]) -> Floats:
+    """From -1..1 over outer edges to -1..1 over the centres of the outermost pixels, for sizes `(N, 2)` in pixels."""
+    factors: Floats = sizes / np.maximum(sizes - 1, 1)
+    return np.where(sizes > 1, factors, 1.0)  # a side of one pixel has one centre; nothing there tells points apart
 
 
 def box_matrices(boxes: Floats, picture: Size, align_corners: bool) -> Floats:

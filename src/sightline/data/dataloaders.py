@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import torch
+from torch import Tensor
 
 from sightline.data.batch import Batch
+from sightline.data.batch_pipeline import BatchPipeline
 from sightline.data.collect import Recipe
 from sightline.data.enough import check_training
 from sightline.data.foreign import ForeignLoader
 from sightline.data.loaders import Loader
-from sightline.data.loading import AnyLoader
+from sightline.data.loading import AnyLoader, LoaderOptions, settled
+from sightline.data.measure import measured
 from sightline.data.pipeline import EvaluationPipeline
 from sightline.data.samples import Part
 from sightline.data.sources import as_items
 from sightline.data.table import Table
-from sightline.errors import OptionError
+from sightline.data.weights import training_weights
+from sightline.errors import OptionError, did_you_mean
 from sightline.preprocess import Preprocess
 from sightline.runtime import plan_runtime
 from sightline.target import Target
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+_EVENTS = ("after_item", "after_batch")
+_PARTS: dict[Any, int] = {"train": 0, "valid": 1}
+_TRAINING_ONLY = ("shuffle", "drop_last", "weights", "partial_n")
+_TEST_OPTIONS = ("bs", "num_workers", "shuffle", "drop_last", "seed", "warn")
 
 
 class DataLoaders:
@@ -86,7 +92,6 @@ class DataLoaders:
         self.path = Path(path)
         self._recipe = recipe
         self._preprocess = preprocess
-        self._looks = 0
         if device is not None:
             self.to(found)
 
@@ -180,23 +185,69 @@ class DataLoaders:
             found.update({self._called(row): reason for row, reason in loader.set_aside.items()})
         return found
 
+    @property
+    def items(self) -> list[Any]:
+        """Where the training pictures are: paths, or the pictures themselves."""
+        return self._loader(0).items
+
+    @property
+    def n(self) -> int:
+        """Number of training pictures."""
+        return self.train.n
+
+    @property
+    def drop_last(self) -> bool:
+        """Whether a last training batch that is not full is left out."""
+        return self._loader(0).drop_last
+
+    @property
+    def n_inp(self) -> int:
+        """1: a batch holds one input, the pictures."""
+        return 1
+
     def one_batch(self) -> Batch:
         """The first training batch: `x, y = dls.one_batch()`."""
         return self.train.one_batch()
 
-    def show_batch(
-        self,
-        max_n: int = 9,
-        nrows: int | None = None,
-        ncols: int | None = None,
-        figsize: tuple[float, float] | None = None,
-        unique: bool = False,
-    ) -> Figure:
+    def show_batch(self, b: Any = None, max_n: int = 9, **options: Any) -> Any:
         """A figure of training pictures with their labels, other ones at each call; see `show.show_batch`."""
-        self._looks += 1
-        return self._loader(0).show_batch(
-            epoch=-self._looks, max_n=max_n, nrows=nrows, ncols=ncols, figsize=figsize, unique=unique
-        )
+        return self._loader(0).show_batch(b, max_n, **options)
+
+    def decode(self, b: Any) -> tuple[Tensor, ...]:
+        """A batch with its colours restored, see `Loader.decode`."""
+        return self._loader(0).decode(b)
+
+    def decode_batch(self, b: Any, max_n: int = 9, full: bool = True) -> list[tuple[Any, ...]]:
+        """The first pictures of a batch, each with its label in words, see `Loader.decode_batch`."""
+        return self._loader(0).decode_batch(b, max_n, full)
+
+    def add_tfms(self, tfms: Any, event: str, loaders: Any = None) -> None:
+        """Adds transforms to these loaders, which are changed.
+
+        Args:
+            tfms: One transform or a list of them.
+            event: 'after_item' for transforms of one picture, 'after_batch' for those of whole batches.
+            loaders: Numbers, or 'train' and 'valid'; None adds to all.
+
+        Raises:
+            OptionError: The event or a loader is not known, or something is no such transform.
+        """
+        if event not in _EVENTS:
+            raise OptionError(
+                f"event={event!r} is not one of {', '.join(map(repr, _EVENTS))}. {did_you_mean(event, _EVENTS)}".rstrip()
+            )
+        wanted = range(len(self.loaders)) if loaders is None else loaders if isinstance(loaders, list | tuple) else [loaders]
+        for given in wanted:
+            if given not in _PARTS and not isinstance(given, int):
+                raise OptionError(f"loaders holds {given!r}. Expected numbers of loaders, or 'train' and 'valid'.")
+            loader = self._loader(_PARTS.get(given, given))
+            if event == "after_item":
+                loader.add_item_tfms(tfms)
+            else:
+                loader.batches = BatchPipeline([*loader.batches.transforms, tfms])
+        all_loaders = [self._loader(position) for position in range(len(self))]
+        for loader, known in zip(all_loaders, measured(all_loaders), strict=True):
+            loader.batches = known.batches
 
     def evaluation(self, ds_idx: int = 1) -> AnyLoader:
         """A part in its own order, unaugmented and whole.
@@ -212,31 +263,41 @@ class DataLoaders:
         loader = self.loaders[ds_idx]
         if ds_idx or not isinstance(loader, Loader):
             return loader
-        return loader.new(shuffle=False, training=False, drop_last=False, bs=self.valid.bs)
+        return loader.new(shuffle=False, training=False, drop_last=False, partial_n=None, bs=self.valid.bs)
 
     def test_dl(
-        self, items: Any, with_labels: bool = False, bs: int | None = None, num_workers: int | None = None, **unused: Any
+        self,
+        test_items: Any,
+        rm_type_tfms: int | None = None,
+        with_labels: bool = False,
+        device: str | torch.device | None = None,
+        *,
+        bs: int | None = None,
+        num_workers: int | None = None,
+        **options: Any,
     ) -> Loader:
-        """Batches of other pictures, prepared as for validation; `Batch.index` is the position in `items`.
+        """Batches of other pictures, prepared as for validation; `Batch.index` is the position in `test_items`.
 
         Args:
-            items: Paths, PIL images, arrays; or rows like those that the loaders were made from; or a folder.
+            test_items: Paths, PIL images, arrays; or rows like those that the loaders were made from; or a folder.
+            rm_type_tfms: Has no meaning; fastai has it here.
             with_labels: Also give targets, read from the items as in training.
+            device: Where batches are made; None takes that of training.
             bs: Pictures a batch; None takes validation's.
             num_workers: Threads that decode; None takes validation's.
-            unused: fastai's further options, which have no meaning here, are refused by name.
+            options: As for `Loader.new`: shuffle, drop_last, ...
 
         Raises:
             OptionError: An option is not known, or the loaders are the user's own and `preprocess` was not given.
             LabelError: Labels are blank or unknown.
         """
-        if unused:
-            raise OptionError(f"test_dl has no option {', '.join(map(repr, unused))}. Expected bs, num_workers or with_labels.")
-        items = as_items(items)
+        items = as_items(test_items)
         if num_workers is None and isinstance(self.valid, Loader):
             num_workers = self.valid.options.num_workers
+        options = settled({"bs": bs or self.valid.bs} | options, _TEST_OPTIONS, "test_dl")
+        place = self.device if device is None else plan_runtime(device).device
         sources = items if self._recipe is None else self._recipe.sources(items)
-        loader = self.pipeline.loader(sources, bs=bs or self.valid.bs, num_workers=num_workers, device=self.device)
+        loader = self.pipeline.loader(sources, num_workers=num_workers, device=place).new(**options)
         if not with_labels:
             return loader
         if self._recipe is None:
@@ -256,8 +317,13 @@ class DataLoaders:
         )
 
     def new(self, *, bs: int | None = None, val_bs: int | None = None, **changes: Any) -> DataLoaders:
-        """A copy with other options; `shuffle` and `drop_last` concern training alone. See `LoaderOptions`."""
-        training_only = {name: changes.pop(name) for name in ("shuffle", "drop_last") if name in changes}
+        """A copy with other options; `shuffle`, `drop_last`, `weights` and `partial_n` concern training alone.
+
+        See `LoaderOptions`; `dls.train.new(...)` and `dls.valid.new(...)` give one loader with other options.
+        """
+        changes = settled(changes, [*(field.name for field in fields(LoaderOptions)), "val_bs", "device"], "A loader")
+        bs = changes.pop("bs", bs)
+        training_only = {name: changes.pop(name) for name in _TRAINING_ONLY if name in changes}
         first, *others = (self._loader(position) for position in range(len(self.loaders)))
         first_bs, other_bs = bs or first.bs, val_bs or bs
         train = first.new(bs=first_bs, **training_only, **changes)
@@ -266,6 +332,30 @@ class DataLoaders:
             train,
             *(loader.new(bs=other_bs or loader.bs, **changes) for loader in others),
         ])  # fmt: skip
+
+    def weighted_dataloaders(self, wgts: Any, bs: int | None = None, **changes: Any) -> DataLoaders:
+        """A copy whose training rows are drawn with replacement, as often as their weights say.
+
+        Args:
+            wgts: A weight for each training row, or for each row of `table`; `balanced_weights(dls)` makes some.
+            bs: Pictures in a batch; None keeps it.
+            changes: As for `new`.
+
+        Raises:
+            OptionError: There are not as many weights as rows, or they are negative, not finite or all zero.
+        """
+        weights = training_weights(wgts, self.table, self.train.n)
+        return self.new(bs=bs, **({"shuffle": True} | changes), weights=weights)
+
+    def partial_dataloaders(self, partial_n: int, bs: int | None = None, **changes: Any) -> DataLoaders:
+        """A copy whose training passes hold `partial_n` rows, other ones each epoch; further options as for `new`."""
+        return self.new(bs=bs, partial_n=partial_n, **changes)
+
+    @classmethod
+    def from_dblock(cls, dblock: Any, source: Any, path: str | Path = ".", *args: Any, **options: Any) -> DataLoaders:
+        """From a DataBlock and what it reads; the same as `dblock.dataloaders(source, path, ...)`."""
+        made: DataLoaders = dblock.dataloaders(source, path, False, *args, **options)
+        return made
 
     def to(self, device: str | torch.device) -> Self:
         """Makes batches on another device from now on; returns itself."""

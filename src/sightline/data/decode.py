@@ -20,7 +20,9 @@ import numpy.typing as npt
 import torch
 from PIL import Image, UnidentifiedImageError
 
-from sightline.data.modes import UnreadableError, from_numbers, in_eight_bits
+from sightline.data.bands import PILLOW_CHANNELS, Bands
+from sightline.data.handy import HandyImage
+from sightline.data.modes import UnreadableError, bands_of_pages, from_numbers, in_eight_bits
 from sightline.errors import ImageError, OptionError
 
 FORMATS: tuple[str, ...] = (
@@ -48,6 +50,9 @@ MAX_PIXELS = 120_000_000
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes] | Image.Image | npt.NDArray[Any] | torch.Tensor
 """What `read_image` accepts."""
 
+ARRAY_ENDING = ".npy"
+"""Files with this ending hold an array as NumPy saves it, `(H, W[, C])`."""
+
 _QUIET_PILLOW = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
 _ORIENTATION_TAG = 0x0112
 _TURNS = {
@@ -67,31 +72,58 @@ def read_image(source: Source, *, channels: int = 3, max_pixels: int = MAX_PIXEL
     Rotation flags (EXIF) are applied, transparency is laid over white, 16-bit and floating-point values are scaled to 0..255
     without clipping, CMYK, LAB, YCbCr and palettes are converted, and of an animation the first frame is taken.
 
+    Pictures of any other number of channels are taken as they are: transparency is a channel of its own, and a TIFF file with
+    as many grey pages gives one channel a page.
+
     Args:
         source: A path, the bytes of a file, an open binary file, a Pillow image, an array `(H, W)`, `(H, W, 1)`,
-            `(H, W, 3)` or `(H, W, 4)`, or a tensor `(C, H, W)` or `(H, W)`. Numbers are uint8 in 0..255, uint16 in 0..65535,
-            or floating-point in 0..1.
-        channels: 3 for RGB, 1 for grey.
+            `(H, W, 3)` or `(H, W, 4)`, or a tensor `(C, H, W)` or `(H, W)`; a path may lead to an array, too (.npy). Numbers
+            are uint8 in 0..255, uint16 in 0..65535, or floating-point in 0..1.
+        channels: 3 for RGB, 1 for grey, any other number for an array `(H, W, channels)` or a picture with as many channels.
         max_pixels: Pictures of more pixels are refused before they are decoded.
 
     Returns:
-        A decoded Pillow image of mode 'RGB' or 'L'; a Pillow image that needs no change is returned itself.
+        A decoded Pillow image of mode 'RGB' or 'L', or `Bands`; a Pillow image that needs no change is returned itself.
 
     Raises:
         ImageError: The picture cannot be read; the message names it and says why.
-        OptionError: `channels` is neither 1 nor 3.
+        OptionError: `channels` is no number of channels.
     """
-    if channels not in (1, 3):
-        raise OptionError(f"channels={channels!r} is neither 1 (grey) nor 3 (RGB), the two ways in which pictures are read.")
+    if isinstance(channels, bool) or not isinstance(channels, int) or channels < 1:
+        raise OptionError(f"channels={channels!r} is neither 1 (grey) nor 3 (RGB) nor another number of channels, at least 1.")
     try:
         with _pillow_kept_quiet():
             if isinstance(source, np.ndarray | torch.Tensor):
-                return in_eight_bits(from_numbers(source), channels)
+                return in_eight_bits(from_numbers(source, channels), channels)
+            if _is_array_file(source):
+                return in_eight_bits(from_numbers(np.array(_stored_array(source, max_pixels)), channels), channels)
             with _opened(source, max_pixels) as image:
+                pages = _pages(image, channels)
+                if pages:
+                    return bands_of_pages(pages)
                 image.load()  # before the EXIF data is looked at: the other way round a damaged PNG passes as sound
                 return in_eight_bits(_turned_upright(image), channels)
     except Exception as error:  # decoders fail with a dozen classes, from OSError to struct.error
         raise ImageError(f"{_name_of(source)} cannot be read: {_reason(error)}.") from error
+
+
+def load_image(fn: Source, mode: str | None = None) -> Image.Image:
+    """A picture in the colour mode in which it is stored, turned upright; or in another one.
+
+    Args:
+        fn: A path, bytes, an open binary file or a Pillow image.
+        mode: Pillow's name of a colour mode to convert to, such as 'RGB' or 'L'.
+
+    Raises:
+        ImageError: The picture cannot be read.
+    """
+    try:
+        with _pillow_kept_quiet(), _opened(fn, MAX_PIXELS) as image:
+            image.load()
+            upright = _turned_upright(image)
+            return upright.convert(mode) if mode else upright.copy()
+    except Exception as error:
+        raise ImageError(f"{_name_of(fn)} cannot be read: {_reason(error)}.") from error
 
 
 def probe(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> str | None:
@@ -104,32 +136,38 @@ def probe(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> str 
         max_pixels: As in `read_image`.
     """
     try:
+        if _is_array_file(path):
+            _stored_array(path, max_pixels)
+            return None
         with _pillow_kept_quiet(), _opened(path, max_pixels):
             return None
     except Exception as error:  # noqa: BLE001 - as in read_image
         return _reason(error)
 
 
-class PILImage:
-    """Pictures in colour: `PILImage.create(source)` reads a Pillow image of mode 'RGB'."""
+class PILImage(HandyImage):
+    """Pictures in colour: `PILImage.create(source)` reads a Pillow image of mode 'RGB'.
+
+    `isinstance(picture, PILImage)` holds for every Pillow image. A class of your own that inherits from this one, with a
+    `create` that returns a Pillow image, an array or a tensor, reads pictures in a way of your own: `ImageBlock(cls=Mine)`.
+    """
 
     channels: ClassVar[int] = 3
+    looks_like: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
-    def create(cls, source: Source) -> Image.Image:
-        """The picture that `source` holds, see `read_image`."""
-        return read_image(source, channels=cls.channels)
+    def create(cls, fn: Source, mode: str | None = None) -> Image.Image:
+        """The picture that `fn` holds, see `read_image`; in another colour mode of Pillow's, see `load_image`."""
+        image = read_image(fn, channels=cls.channels) if mode is None else load_image(fn, mode)
+        return image if isinstance(image, Bands) else cls.of(image)
 
 
-class PILImageBW:
+class PILImageBW(PILImage):
     """Pictures in grey: `PILImageBW.create(source)` reads a Pillow image of mode 'L'."""
 
     channels: ClassVar[int] = 1
-
-    @classmethod
-    def create(cls, source: Source) -> Image.Image:
-        """The picture that `source` holds, see `read_image`."""
-        return read_image(source, channels=cls.channels)
+    looks_like: ClassVar[tuple[str, ...]] = ("L",)
+    colours: ClassVar[str] = "Greys"
 
 
 @contextmanager
@@ -178,6 +216,36 @@ def _readable(source: Source) -> str | IO[bytes]:
     if hasattr(source, "read"):
         return cast("IO[bytes]", source)
     raise UnreadableError("expected a path, bytes, an open binary file, a Pillow image, an array or a tensor")
+
+
+def _is_array_file(source: Any) -> bool:
+    return isinstance(source, str | os.PathLike) and os.fspath(source)[-len(ARRAY_ENDING) :].lower() == ARRAY_ENDING
+
+
+def _stored_array(path: Any, max_pixels: int) -> npt.NDArray[Any]:
+    """The array in a file, not yet read into memory; never one that holds Python objects, which would run code."""
+    _readable(path)
+    array: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    sides = sorted(array.shape)[-2:]
+    if array.ndim not in (2, 3) or array.size == 0:
+        raise UnreadableError(f"it holds an array of shape {array.shape}, expected (H, W) or (H, W, C)")
+    if sides[0] * sides[1] > max_pixels:
+        raise UnreadableError(f"it is {sides[1]:,} x {sides[0]:,} pixels, more than the {max_pixels:,} that are read")
+    return array
+
+
+def _pages(image: Image.Image, channels: int) -> list[Image.Image]:
+    """The pages of a TIFF file where each is one of the wanted channels; else none."""
+    if channels in PILLOW_CHANNELS or image.format != "TIFF" or getattr(image, "n_frames", 1) != channels:
+        return []
+    pages = []
+    for number in range(channels):
+        image.seek(number)
+        image.load()
+        if len(image.getbands()) > 1:
+            raise UnreadableError(f"page {number + 1} of it has {len(image.getbands())} channels, expected one channel a page")
+        pages.append(_turned_upright(image).copy())
+    return pages
 
 
 def _check_size(image: Image.Image, max_pixels: int) -> None:

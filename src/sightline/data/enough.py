@@ -20,7 +20,7 @@ def check_training(loader: Loader) -> None:
     Warns:
         SightlineWarning: The part is smaller than one batch, or its last batch would be a single picture and is left out.
     """
-    n, bs = loader.n, loader.bs
+    n, bs = loader.n_wanted, loader.bs
     if bs == 1 or n == 1:
         what, mend = f"bs={bs}", "use bs=2 or more"
         if bs > 1:

@@ -30,32 +30,35 @@ if TYPE_CHECKING:
 
 
 class LoadingOptions(TypedDict, total=False):
-    """Options that every factory hands on to `DataBlock.dataloaders`; see there."""
+    """Options that every factory hands on to `DataBlock.dataloaders`; see there. The last ones change nothing."""
 
     bs: int
+    batch_size: int
     val_bs: int | None
     shuffle: bool
+    shuffle_train: bool
+    val_shuffle: bool
     device: str | torch.device | None
     num_workers: int | None
     drop_last: bool | None
     on_error: OnError
     unknown: Unknown
+    pin_memory: bool
+    persistent_workers: bool
+    prefetch_factor: int | None
+    timeout: float
+    worker_init_fn: Any
+    verbose: bool
 
 
-class ImageDataLoaders:
-    """Factories of `DataLoaders` for pictures.
+class ImageDataLoaders(DataLoaders):
+    """Factories of `DataLoaders` for pictures; what they return is a `DataLoaders`.
 
-    All take `item_tfms`, `batch_tfms`, `img_cls` (PILImage or PILImageBW) and the options of `DataBlock.dataloaders`:
-    `bs=64, val_bs=None, shuffle=True, device=None, num_workers=None, drop_last=None, on_error='set_aside', unknown='error'`.
+    All take `item_tfms`, `batch_tfms`, `img_cls` (PILImage, PILImageBW or your own class, see `ImageBlock`) and the options of
+    `DataBlock.dataloaders`: `bs=64, val_bs=None, shuffle=True, val_shuffle=False, device=None, num_workers=None,
+    drop_last=None, on_error='set_aside', unknown='error'`.
     `seed` makes the split, the order and the augmentation repeatable; None draws one from PyTorch's global generator.
     """
-
-    @staticmethod
-    def from_dblock(
-        dblock: DataBlock, source: Any, path: str | Path = ".", *, seed: int | None = None, **options: Unpack[LoadingOptions]
-    ) -> DataLoaders:
-        """From a DataBlock and what it reads; the same as `dblock.dataloaders(source, path, ...)`."""
-        return dblock.dataloaders(source, path, seed=seed, **options)
 
     @staticmethod
     def from_folder(

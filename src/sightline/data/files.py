@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from sightline.errors import NoImagesError, TableError, did_you_mean
@@ -57,6 +57,23 @@ def get_files(
 def get_image_files(path: str | Path, recurse: bool = True, folders: str | Collection[str] | None = None) -> list[Path]:
     """The pictures below a folder, by file name ending (`IMAGE_EXTENSIONS`); see `get_files`."""
     return get_files(path, extensions=IMAGE_EXTENSIONS, recurse=recurse, folders=folders)
+
+
+def FileGetter(  # noqa: N802 - fastai's name
+    suf: str = "",
+    extensions: str | Collection[str] | None = None,
+    recurse: bool = True,
+    folders: str | Collection[str] | None = None,
+) -> Callable[[str | Path], list[Path]]:
+    """`get_files` of the folder `suf` below the one that it is called with; other options as there."""
+    return lambda path: get_files(Path(path) / suf, extensions, recurse, folders)
+
+
+def ImageGetter(  # noqa: N802 - fastai's name
+    suf: str = "", recurse: bool = True, folders: str | Collection[str] | None = None
+) -> Callable[[str | Path], list[Path]]:
+    """`get_image_files` of the folder `suf` below the one that it is called with; other options as there."""
+    return lambda path: get_image_files(Path(path) / suf, recurse, folders)
 
 
 def nothing_found(path: Path, folders: Collection[str] | None = None) -> NoImagesError:

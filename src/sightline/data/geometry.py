@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sightline.data.chance import BatchDraw, FixedDraw, Floats
-from sightline.data.resize import check_box_ranges, largest_box
+from sightline.data.resize import DIHEDRAL, check_box_ranges, largest_box
 from sightline.data.transforms import PadMode
 from sightline.errors import OptionError, did_you_mean
 from sightline.preprocess import PAD_MODES, Size, as_size
@@ -24,28 +24,13 @@ from sightline.preprocess import PAD_MODES, Size, as_size
 MODES = ("bilinear", "nearest", "bicubic")
 _ATTEMPTS = 10
 
-_DIHEDRAL = np.array(
-    [
-        [[1, 0], [0, 1]],
-        [[-1, 0], [0, 1]],
-        [[1, 0], [0, -1]],
-        [[0, -1], [1, 0]],
-        [[-1, 0], [0, -1]],
-        [[0, 1], [-1, 0]],
-        [[0, 1], [1, 0]],
-        [[0, -1], [-1, 0]],
-    ],
-    dtype=np.float64,
-)
-"""Where x and y come from (rows) in the eight ways to lay down a square, in the order of `PIL.Image.Transpose` after 0."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class Geometric(ABC):  # noqa: B024 - its kinds share options, not methods
+class Geometric(ABC):
     """A transform that moves pixels, given in `batch_tfms`. What is here is agreed upon by all of them in one list.
 
     Outside training nothing moves; another `size` is then reached by bilinear interpolation with corners aligned, whatever
-    `mode` and `align_corners` say, because that is what an exported model does.
+    `mode` and `align_corners` say, because that is what an exported model does. Each kind lists these options itself, in the
+    order in which fastai takes them.
 
     Attributes:
         size: Output size in pixels, one number or (height, width); None keeps the input's.
@@ -55,11 +40,11 @@ class Geometric(ABC):  # noqa: B024 - its kinds share options, not methods
         batch: Whether one draw serves the whole batch.
     """
 
-    size: int | tuple[int, int] | None = None
-    mode: str = "bilinear"
-    pad_mode: str = PadMode.Reflection
-    align_corners: bool = True
-    batch: bool = False
+    size: int | tuple[int, int] | None
+    mode: str
+    pad_mode: str
+    align_corners: bool
+    batch: bool
 
     def __post_init__(self) -> None:
         for name, value, allowed in (("mode", self.mode, MODES), ("pad_mode", self.pad_mode, PAD_MODES)):
@@ -72,12 +57,17 @@ class Geometric(ABC):  # noqa: B024 - its kinds share options, not methods
             raise OptionError(f"{type(self).__name__} has p={p}, which is not a probability between 0 and 1.")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class BatchResize(Geometric):
     """Brings whole batches to `size`, in training and validation; nothing else moves."""
 
+    size: int | tuple[int, int] | None = None
+    mode: str = "bilinear"
+    pad_mode: str = PadMode.Reflection
+    align_corners: bool = True
+    batch: bool = False
 
-@dataclass(frozen=True, kw_only=True)
+
 class Affine(Geometric):
     """A geometric transform that keeps parallel lines parallel."""
 
@@ -92,6 +82,11 @@ class Flip(Affine):
 
     p: float = 0.5
     draw: FixedDraw = None
+    size: int | tuple[int, int] | None = None
+    mode: str = "bilinear"
+    pad_mode: str = PadMode.Reflection
+    align_corners: bool = True
+    batch: bool = False
 
     def matrices(self, draw: BatchDraw) -> Floats:
         """One matrix a picture."""
@@ -105,12 +100,17 @@ class Dihedral(Affine):
 
     p: float = 0.5
     draw: FixedDraw = None
+    size: int | tuple[int, int] | None = None
+    mode: str = "bilinear"
+    pad_mode: str = PadMode.Reflection
+    batch: bool = False
+    align_corners: bool = True
 
     def matrices(self, draw: BatchDraw) -> Floats:
         """One matrix a picture."""
-        ways = draw.values("way", 0, len(_DIHEDRAL), p=self.p, fixed=self.draw, batch=self.batch).astype(np.int64)
+        ways = draw.values("way", 0, len(DIHEDRAL), p=self.p, fixed=self.draw, batch=self.batch).astype(np.int64)
         matrices = identity(len(ways))
-        matrices[:, :2, :2] = _DIHEDRAL[ways]
+        matrices[:, :2, :2] = DIHEDRAL[ways]
         return matrices
 
 
@@ -121,6 +121,11 @@ class Rotate(Affine):
     max_deg: float = 10.0
     p: float = 0.5
     draw: FixedDraw = None
+    size: int | tuple[int, int] | None = None
+    mode: str = "bilinear"
+    pad_mode: str = PadMode.Reflection
+    align_corners: bool = True
+    batch: bool = False
 
     def matrices(self, draw: BatchDraw) -> Floats:
         """One matrix a picture."""
@@ -144,6 +149,11 @@ class Zoom(Affine):
     draw: FixedDraw = None
     draw_x: FixedDraw = None
     draw_y: FixedDraw = None
+    size: int | tuple[int, int] | None = None
+    mode: str = "bilinear"
+    pad_mode: str = PadMode.Reflection
+    batch: bool = False
+    align_corners: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -168,6 +178,11 @@ class Warp(Geometric):
     p: float = 0.5
     draw_x: FixedDraw = None
     draw_y: FixedDraw = None
+    size: int | tuple[int, int] | None = None
+    mode: str = "bilinear"
+    pad_mode: str = PadMode.Reflection
+    batch: bool = False
+    align_corners: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -198,8 +213,12 @@ class RandomResizedCropGPU(Geometric):
     size: int | tuple[int, int]
     min_scale: float = 0.08
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    mode: str = "bilinear"
     valid_scale: float = 1.0
     max_scale: float = 1.0
+    pad_mode: str = PadMode.Reflection
+    align_corners: bool = True
+    batch: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -66,14 +66,15 @@ class ColReader:
     """Reads one or several columns of a row.
 
     Args:
-        cols: Names or positions.
+        cols: A name or a position, or several of them: a list, an array, an Index of pandas.
         pref: Put before the value; a `Path` gets a separator between, and is left out before an absolute path.
         suff: Put after it.
         label_delim: Splits the text of the cell into several labels; a blank cell has none.
     """
 
     def __init__(self, cols: Any, pref: str | Path = "", suff: str = "", label_delim: str | None = None) -> None:
-        self.cols: list[Any] = list(cols) if isinstance(cols, (list, tuple)) else [cols]
+        several = isinstance(cols, Sequence) and not isinstance(cols, str)
+        self.cols: list[Any] = cols.tolist() if hasattr(cols, "tolist") else list(cols) if several else [cols]
         self.pref = pref
         self.suff = suff
         self.label_delim = label_delim

@@ -10,22 +10,26 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from sightline.data.chance import ItemDraw
-from sightline.data.decode import Source, read_image
-from sightline.data.resize import apply_preprocess
-from sightline.data.transforms import ItemTransform
+from sightline.data.chance import Floats, ItemDraw
+from sightline.data.decode import Source
+from sightline.data.own_steps import OwnStep, unique_names
+from sightline.data.points import path_of_points
+from sightline.data.reading import Reader
+from sightline.data.resize import Placement, placements_of
+from sightline.data.transforms import ItemTransform, Placing
+from sightline.data.user_transforms import made
 from sightline.errors import OptionError
 from sightline.preprocess import Preprocess
 
 
 @dataclass(frozen=True)
-class _Fixed(ItemTransform):
+class _Fixed(Placing):
     """The picture part of a `Preprocess`."""
 
     pre: Preprocess
 
-    def __call__(self, image: Image.Image, draw: ItemDraw | None = None) -> Image.Image:
-        return apply_preprocess(image, self.pre)
+    def placements(self, picture: tuple[int, int], draw: ItemDraw) -> tuple[Placement, ...]:
+        return placements_of(self.pre, picture)
 
     def preprocess(self, pre: Preprocess) -> Preprocess | None:
         return None if pre.size or pre.crop else replace(self.pre, batch_size_px=None, mean=None, std=None)
@@ -34,30 +38,37 @@ class _Fixed(ItemTransform):
 class ItemPipeline:
     """The item transforms in the order in which they run, from a picture's source to its pixels."""
 
-    def __init__(self, transforms: object = None, channels: int = 3) -> None:
+    def __init__(self, transforms: object = None, channels: int = 3, read: Reader | None = None) -> None:
         """Orders and checks the transforms.
 
         Args:
-            transforms: One `ItemTransform` or callable (Pillow image to Pillow image or array), a list of them, or None.
-            channels: 3 for RGB, 1 for grey.
+            transforms: One `ItemTransform` or callable (Pillow image to Pillow image or array), a list of them, or None; see
+                `user_transforms` for what else it may be.
+            channels: 3 for RGB, 1 for grey, or any other number.
+            read: How a picture is read; None takes `read_image`.
 
         Raises:
             OptionError: Something in `transforms` is not a transform of one picture.
         """
-        given: list[Any] = list(transforms) if isinstance(transforms, Iterable) else [] if transforms is None else [transforms]
+        given = made(_listed(transforms))
         for transform in given:
             _check_transform(transform)
         self.transforms: tuple[Callable[..., Any], ...] = tuple(
             sorted(given, key=lambda transform: getattr(transform, "order", 0))
         )
         self.channels = channels
+        self.read = read or Reader(channels)
         self.preprocess = Preprocess(channels=channels)
         """The evaluation form of the transforms, as far as a value can hold it."""
-        self.custom_names: tuple[str, ...] = ()
-        """What `preprocess` leaves out: a user's own callables, and combinations that a value has no room for."""
-        self._named = tuple(zip(_scopes(self.transforms), self.transforms, strict=True))
-        for name, transform in self._named:
-            after = transform.preprocess(self.preprocess) if isinstance(transform, ItemTransform) else None
+        self.custom_names: tuple[str, ...] = (self.read.name,) if self.read.create else ()
+        """What `preprocess` leaves out: a user's own transforms, unless they run in training only, and combinations that a
+        value has no room for."""
+        named = zip(unique_names(self.transforms), self.transforms, strict=True)
+        self._named = tuple((name, t if isinstance(t, ItemTransform) else OwnStep.of_item(t, name)) for name, t in named)
+        for name, step in self._named:
+            if isinstance(step, OwnStep) and not step.runs(training=False):
+                continue
+            after = step.preprocess(self.preprocess) if isinstance(step, ItemTransform) else None
             self.preprocess = after or self.preprocess
             self.custom_names += () if after else (name,)
 
@@ -67,29 +78,51 @@ class ItemPipeline:
         return cls(_Fixed(pre), pre.channels)
 
     def picture(self, source: Source, draw: ItemDraw) -> Image.Image:
-        """The transformed picture, mode 'RGB' or 'L'.
+        """The transformed picture, mode 'RGB' or 'L', or `Bands`.
 
         Raises:
             ImageError: The picture cannot be read.
         """
-        image = read_image(source, channels=self.channels)
-        if not draw.training and not self.custom_names:
-            return apply_preprocess(image, self.preprocess)
-        for scope, transform in self._named:
-            if isinstance(transform, ItemTransform):
-                image = transform(image, draw.scoped(f"{scope}."))
-            else:
-                image = read_image(_checked_result(scope, transform(image)), channels=self.channels)
-        return image
+        return self._run(source, draw)[0]
 
     def sample(self, source: Source, draw: ItemDraw) -> npt.NDArray[np.uint8]:
-        """The transformed picture's pixels: uint8 `(H, W, C)`, C being 3 (RGB) or 1 (grey).
+        """The transformed picture's pixels: uint8 `(H, W, C)`, C being 3 (RGB), 1 (grey) or any other number.
 
         Raises:
             ImageError: The picture cannot be read.
         """
-        pixels = np.array(self.picture(source, draw), dtype=np.uint8)
-        return pixels[..., None] if pixels.ndim == 2 else pixels
+        return _pixels(self.picture(source, draw))
+
+    def placed(self, source: Source, draw: ItemDraw) -> tuple[npt.NDArray[np.uint8], Floats]:
+        """What `sample` gives, and where points of the picture as it was read lie in it: float64 `(3, 3)`, pixels to pixels.
+
+        Raises:
+            ImageError: The picture cannot be read.
+            OptionError: A transform of the user's own changed the size, so where points went is not known.
+        """
+        image, sizes = self._run(source, draw)
+        return _pixels(image), path_of_points(self._steps(draw), sizes, draw)
+
+    def _run(self, source: Source, draw: ItemDraw) -> tuple[Image.Image, list[tuple[int, int]]]:
+        """The transformed picture, and the sizes (width, height) that it had from the first to the last."""
+        image = self.read(source)
+        sizes = [image.size]
+        for name, step in self._steps(draw):
+            scoped = draw.scoped(f"{name}.")
+            image = step(image, scoped) if isinstance(step, ItemTransform) else step(image, scoped, self.channels)
+            sizes.append(image.size)
+        return image, sizes
+
+    def _steps(self, draw: ItemDraw) -> tuple[tuple[str, ItemTransform | OwnStep], ...]:
+        """The steps with their names; outside training their evaluation form as a value, where it holds all of them."""
+        if not draw.training and not self.custom_names:
+            return (("Preprocess", _Fixed(self.preprocess)),)
+        return tuple((name, step) for name, step in self._named if isinstance(step, ItemTransform) or step.runs(draw.training))
+
+
+def _pixels(image: Image.Image) -> npt.NDArray[np.uint8]:
+    pixels = np.array(image, dtype=np.uint8)
+    return pixels[..., None] if pixels.ndim == 2 else pixels
 
 
 def _check_transform(transform: object) -> None:
@@ -104,19 +137,7 @@ def _check_transform(transform: object) -> None:
         )
 
 
-def _checked_result(name: str, result: object) -> Image.Image | npt.NDArray[Any]:
-    if isinstance(result, Image.Image | np.ndarray):
-        return result
-    raise OptionError(
-        f"the item transform {name} returned a {type(result).__name__}; expected a Pillow image or an array (H, W, C) of uint8."
-    )
-
-
-def _scopes(transforms: Iterable[Callable[..., Any]]) -> list[str]:
-    """A name for each transform; the second of a kind is called 'Resize2'."""
-    names: list[str] = []
-    for transform in transforms:
-        name = getattr(transform, "__name__", type(transform).__name__)
-        seen = sum(earlier.rstrip("0123456789") == name for earlier in names)
-        names.append(f"{name}{seen + 1}" if seen else name)
-    return names
+def _listed(transforms: object) -> list[Any]:
+    if isinstance(transforms, Iterable) and not callable(transforms):
+        return list(transforms)
+    return [] if transforms is None else [transforms]

@@ -12,25 +12,25 @@ import warnings
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from sightline import draws
 from sightline.data.batch import Batch
-from sightline.data.batch_pipeline import BatchPipeline
-from sightline.data.chance import ItemDraw
-from sightline.data.loading import AnyLoader, LoaderOptions, Rows
-from sightline.data.samples import Part, Pixels
+from sightline.data.batch_pipeline import BatchPipeline, flattened
+from sightline.data.chance import Floats, ItemDraw
+from sightline.data.composition import Lookup
+from sightline.data.item_pipeline import ItemPipeline
+from sightline.data.loading import AnyLoader, LoaderOptions, Rows, settled
+from sightline.data.order import pass_keys
+from sightline.data.points import check_size
+from sightline.data.samples import DecodedSamples, Part, Pixels, Sample
 from sightline.data.sources import named_reasons, reason_in
 from sightline.data.threads import decoded
-from sightline.errors import DataError, ImageError, OptionError, SightlineWarning, counted, did_you_mean
-from sightline.runtime import default_workers
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from sightline.errors import DataError, ImageError, OptionError, SightlineWarning, counted
+from sightline.runtime import default_workers, plan_runtime
 
 PREFETCH = 2
 """How many batches are decoded ahead of the one that is in use."""
@@ -46,6 +46,7 @@ class Loader(AnyLoader):
         self.device = device
         self.epoch = 0
         self.set_aside = {}
+        self._looks = 0
 
     def __len__(self) -> int:
         return math.ceil(self.n_used / self.bs)
@@ -56,11 +57,16 @@ class Loader(AnyLoader):
 
     @property
     def n_used(self) -> int:
-        """Number of pictures that one pass gives: all, less a last batch that is left out."""
-        over = self.n % self.bs
+        """Number of pictures that one pass gives: all (or `partial_n` of them), less a last batch that is left out."""
+        n, over = self.n_wanted, self.n_wanted % self.bs
         # One picture alone has no batch statistics: a network with BatchNorm cannot be trained on it.
-        alone = self.options.training and over == 1 and self.n > self.bs
-        return self.n - over if self.drop_last or alone else self.n
+        alone = self.options.training and over == 1 and n > self.bs
+        return n - over if self.drop_last or alone else n
+
+    @property
+    def n_wanted(self) -> int:
+        """Number of rows that one pass asks for: all, or `partial_n` of them."""
+        return self.n if self.options.partial_n is None else min(self.n, self.options.partial_n)
 
     @property
     def bs(self) -> int:
@@ -74,7 +80,12 @@ class Loader(AnyLoader):
     def drop_last(self) -> bool:
         """Whether a last batch that is not full is left out."""
         wanted = self.options.training and self.options.shuffle if self.options.drop_last is None else self.options.drop_last
-        return wanted and self.n >= self.bs
+        return wanted and self.n_wanted >= self.bs
+
+    @property
+    def shuffle(self) -> bool:
+        """Whether rows come in another order each epoch."""
+        return self.options.shuffle
 
     @property
     def num_workers(self) -> int:
@@ -96,25 +107,41 @@ class Loader(AnyLoader):
         """The names of the classes, or None."""
         return self.part.vocab
 
-    def new(self, **changes: Any) -> Loader:
-        """A loader with other options (see `LoaderOptions`), or another `part`, `batches` or `device`.
+    def new(self, dataset: Part | None = None, cls: None = None, **changes: Any) -> Loader:
+        """A loader with other options, or another part, `batches` or `device`.
+
+        Args:
+            dataset: The rows to serve, such as `dls.train_ds`, where they are not to be the same; also called `part`.
+            cls: Has no meaning; fastai has it here.
+            changes: See `LoaderOptions`; options of worker processes (`pin_memory`) are accepted and change nothing.
 
         Raises:
             OptionError: There is no such option, or its value is not allowed.
         """
-        own = {name: changes.pop(name) for name in ("part", "batches", "device") if name in changes}
         known = [field.name for field in fields(LoaderOptions)]
-        for name in changes:
-            if name not in known:
-                raise OptionError(
-                    f"A loader has no option {name!r}. Expected one of {', '.join(known)}. {did_you_mean(name, known)}".rstrip()
-                )
-        part, options = own.get("part", self.part), replace(self.options, **changes)
-        twin = Loader(part, own.get("batches", self.batches), options, own.get("device", self.device))
+        changes = settled(changes, [*known, "device", "part", "batches"], "A loader")
+        part, batches = changes.pop("part", None) or dataset or self.part, changes.pop("batches", self.batches)
+        device = changes.pop("device", None)
+        if len(part) != self.n and "weights" not in changes:
+            changes["weights"] = None
+        options = replace(self.options, **changes)
+        twin = Loader(part, batches, options, self.device if device is None else plan_runtime(device).device)
         if part.samples is self.part.samples:
             # What one of them found unreadable is known to both, and is told once.
             twin.set_aside = self.set_aside
         return twin
+
+    def add_item_tfms(self, tfms: Any) -> None:
+        """Adds transforms of one picture to those of this loader, which is changed.
+
+        Raises:
+            OptionError: Pictures are ready-made, or something is no such transform.
+        """
+        samples = self.part.samples
+        if not isinstance(samples, DecodedSamples):
+            raise OptionError("These pictures are ready-made; transforms of single pictures cannot be added to them.")
+        added = ItemPipeline([*samples.items.transforms, *flattened(tfms)], samples.items.channels, samples.items.read)
+        self.part = replace(self.part, samples=replace(samples, items=added))
 
     def __iter__(self) -> Iterator[Batch]:
         epoch = self.epoch
@@ -135,42 +162,76 @@ class Loader(AnyLoader):
         """
         return self._first(self._pass(epoch, 0))
 
-    def show_batch(self, **options: Any) -> Figure:
-        """A figure of some pictures of a batch with their labels; see `show.show_batch`."""
+    def show_batch(self, b: Any = None, max_n: int = 9, **options: Any) -> Any:
+        """A figure of some pictures of a batch with their labels, other ones at each call; see `show.show_batch`."""
         from sightline.data.show import show_batch
 
-        return show_batch(self, **options)
+        self._looks += 1
+        return show_batch(self, b, max_n, **({"epoch": -self._looks} | options))
+
+    def decode(self, b: Any) -> tuple[Tensor, ...]:
+        """A batch with its colours restored: uint8 `(N, C, H, W)` on the host; and its targets, if it has any."""
+        from sightline.data.show import restored
+
+        return restored(self, b)
+
+    def decode_batch(self, b: Any, max_n: int = 9, full: bool = True) -> list[tuple[Any, ...]]:
+        """The first pictures of a batch, uint8 `(C, H, W)`, each with its label in words (`full=False`: as a number)."""
+        from sightline.data.show import decoded_pairs
+
+        return decoded_pairs(self, b, max_n, full)
 
     def order(self, epoch: int) -> Rows:
         """int64, the rows in the order of one epoch, cut to what the pass uses."""
-        rows = self.rows
-        if self.options.shuffle:
-            rows = rows[draws.permutation(self.options.seed, epoch, len(rows))]
-        return rows[: self.n_used]
+        return self._row(self.keys(epoch))
 
-    def sample(self, row: int, epoch: int) -> Pixels | ImageError:
-        """One picture, or why it cannot be read."""
+    def keys(self, epoch: int) -> Rows:
+        """int64, what `order` gives; a row that comes again in an epoch has another key, and so another augmentation."""
+        return pass_keys(self.options, epoch, self.rows, self.n_used, len(self.part.samples))
+
+    def _row(self, keys: Rows) -> Rows:
+        return keys % max(1, len(self.part.samples))
+
+    def sample(self, key: int, epoch: int) -> Sample | ImageError:
+        """One picture by its row (or key, see `keys`), or why it cannot be read."""
+        row = key % max(1, len(self.part.samples))
         try:
-            return self.part.samples(row, ItemDraw(self.options.training, self.options.seed, epoch, row))
+            return self.part.sample(row, ItemDraw(self.options.random, self.options.seed, epoch, key))
         except ImageError as error:
             return error
 
-    def finish(self, pixels: Sequence[Pixels], rows: Rows, epoch: int) -> Batch:
-        """The batch of some pictures, uint8 `(H, W, C)` each, made on the device.
+    def finish(self, samples: Sequence[Sample], keys: Rows, epoch: int) -> Batch:
+        """The batch of some pictures, made on the device; for `keys` see there.
 
         Raises:
             OptionError: The pictures have several sizes.
         """
-        stacked = torch.from_numpy(self._stack(pixels, rows))
+        rows = self._row(keys)
+        stacked = torch.from_numpy(self._stack([sample.pixels for sample in samples], rows))
         if self.device.type == "cuda":
             stacked = stacked.pin_memory()
         raw = stacked.to(self.device, non_blocking=True)
-        if self.options.training:
-            image = self.batches.train(raw, seed=self.options.seed, epoch=epoch, rows=rows)
+        lookup = None
+        if self.options.random:
+            chance: dict[str, Any] = {"seed": self.options.seed, "epoch": epoch, "rows": keys}
+            lookup = self.batches.lookup((raw.shape[1], raw.shape[2]), **chance) if self.part.labels_move else None
+            image = self.batches.train(raw, **chance, lookup=lookup)
         else:
             image = self.batches.evaluate(raw)
         targets = None if self.part.targets is None else self.part.targets[torch.from_numpy(rows)]
-        return Batch(image, None if targets is None else targets.to(self.device, non_blocking=True), rows)
+        paths = self._paths(samples, image, lookup) if self.part.labels_move else None
+        if targets is not None and paths is not None and self.part.target is not None:
+            targets = self.part.target.placed(targets, torch.from_numpy(paths))
+        return Batch(image, None if targets is None else targets.to(self.device, non_blocking=True), rows, paths)
+
+    def _paths(self, samples: Sequence[Sample], image: Tensor, lookup: Lookup | None) -> Floats:
+        """From pixels of each picture as it was read to -1..1 of `image`: float64 `(N, 3, 3)`."""
+        height, width = samples[0].pixels.shape[:2]
+        evaluation = self.batches.geometry.evaluation_path
+        paths, size = evaluation((height, width)) if lookup is None else (lookup.paths(), lookup.size)
+        check_size(size, (image.shape[-2], image.shape[-1]))
+        found: Floats = paths @ np.stack([sample.path for sample in samples if sample.path is not None])
+        return found
 
     def raw_batch(self) -> Tensor:
         """uint8 `(N, H, W, C)` on the device: the first batch of the present epoch before the transforms of batches.
@@ -178,16 +239,15 @@ class Loader(AnyLoader):
         Raises:
             DataError: There is none.
         """
-        rows = self.order(self.epoch)[: self.bs]
-        with closing(decoded([rows], lambda row: self.sample(row, self.epoch), self.num_workers, 0)) as samples:
+        keys = self.keys(self.epoch)[: self.bs]
+        with closing(decoded([keys], lambda key: self.sample(key, self.epoch), self.num_workers, 0)) as samples:
             found = [
-                (row, pixels) for row, pixels in zip(rows, next(samples), strict=True) if not isinstance(pixels, ImageError)
+                (key, sample.pixels) for key, sample in zip(keys, next(samples), strict=True) if isinstance(sample, Sample)
             ]
         if not found:
-            raise DataError(f"None of the first {counted(len(rows), 'picture')} can be read.")
-        return torch.from_numpy(self._stack([pixels for _, pixels in found], np.array([row for row, _ in found]))).to(
-            self.device
-        )
+            raise DataError(f"None of the first {counted(len(keys), 'picture')} can be read.")
+        stacked = self._stack([pixels for _, pixels in found], self._row(np.array([key for key, _ in found])))
+        return torch.from_numpy(stacked).to(self.device)
 
     @property
     def stats(self) -> tuple[Sequence[float], Sequence[float]] | None:
@@ -198,18 +258,19 @@ class Loader(AnyLoader):
         return normalize.mean, normalize.std
 
     def _pass(self, epoch: int, prefetch: int) -> Generator[Batch]:
-        order = self.order(epoch)
+        order = self.keys(epoch)
         groups = [order[start : start + self.bs] for start in range(0, len(order), self.bs)]
-        with closing(decoded(groups, lambda row: self.sample(row, epoch), self.num_workers, prefetch)) as samples:
-            for rows, results in zip(groups, samples, strict=True):
-                batch = self._batch(rows, results, epoch)
+        with closing(decoded(groups, lambda key: self.sample(key, epoch), self.num_workers, prefetch)) as samples:
+            for keys, results in zip(groups, samples, strict=True):
+                batch = self._batch(keys, results, epoch)
                 if batch is not None:
                     yield batch
 
-    def _batch(self, rows: Rows, results: list[Pixels | ImageError], epoch: int) -> Batch | None:
-        failed = {int(row): result for row, result in zip(rows, results, strict=True) if isinstance(result, ImageError)}
+    def _batch(self, keys: Rows, results: list[Sample | ImageError], epoch: int) -> Batch | None:
+        rows = self._row(keys).tolist()
+        failed = {row: result for row, result in zip(rows, results, strict=True) if isinstance(result, ImageError)}
         self._note(failed)
-        kept = rows[[int(row) not in failed for row in rows]] if failed else rows
+        kept = keys[[row not in failed for row in rows]] if failed else keys
         # One picture alone is not trained on, as in `n_used`.
         if len(kept) == 0 or (failed and self.options.training and len(kept) == 1):
             return None

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Iterator
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from sightline.data.batch import Batch
-from sightline.errors import DataError, OptionError, counted
+from sightline.errors import DataError, OptionError, counted, did_you_mean
+from sightline.runtime import plan_runtime
 
 Rows: TypeAlias = npt.NDArray[np.int64]
+Weights: TypeAlias = npt.NDArray[np.float64]
 
 
 class AnyLoader(ABC):
@@ -53,6 +55,16 @@ class AnyLoader(ABC):
     def rows(self) -> Rows:
         """int64 `(n,)`, the rows that are served, in their own order; `Batch.index` holds such numbers."""
 
+    @property
+    def n_inp(self) -> int:
+        """1: a batch holds one input, the pictures."""
+        return 1
+
+    def to(self, device: str | torch.device) -> Self:
+        """Makes batches on another device from now on; returns itself."""
+        self.device = plan_runtime(device).device
+        return self
+
     def one_batch(self) -> Batch:
         """The first batch of the present epoch; the epoch does not move on.
 
@@ -81,23 +93,69 @@ class LoaderOptions:
             than one batch is never dropped. In training, a last batch of one picture is left out whatever is said here: it has
             no batch statistics.
         training: Transforms take their random form.
+        augmenting: They do so too, though nothing is trained: no picture is left out.
         seed: What order and augmentation follow from, with epoch and row.
         num_workers: Threads that decode; 0 decodes in the thread that asks, None takes one a CPU, at most 8.
         warn: Warn about pictures that are left out; who reads `set_aside` anyway turns it off.
+        weights: float64 `(n,)`, how often rows are drawn in relation to one another: if rows are shuffled, a pass draws as many
+            as there are, with replacement. None takes each once.
+        partial_n: A pass takes this many rows, other ones each epoch; None takes all.
     """
 
     bs: int = 64
     shuffle: bool = False
     drop_last: bool | None = None
     training: bool = False
+    augmenting: bool = False
     seed: int = 0
     num_workers: int | None = None
     warn: bool = True
+    weights: Weights | None = field(default=None, compare=False)
+    partial_n: int | None = None
+
+    @property
+    def random(self) -> bool:
+        """Whether transforms take their random form."""
+        return self.training or self.augmenting
 
     def __post_init__(self) -> None:
         _check_whole("bs", self.bs, 1)
         if self.num_workers is not None:
             _check_whole("num_workers", self.num_workers, 0)
+        if self.partial_n is not None:
+            _check_whole("partial_n", self.partial_n, 1)
+
+
+_OTHER_NAMES = {"batch_size": "bs", "shuffle_train": "shuffle"}
+_WITHOUT_MEANING = (
+    "pin_memory", "pin_memory_device", "persistent_workers", "prefetch_factor", "timeout", "wif", "worker_init_fn",
+    "multiprocessing_context", "do_setup", "verbose", "indexed",
+)  # fmt: skip
+"""Options of worker processes. Here threads decode, which need none of them; memory is pinned where there is a GPU."""
+
+
+def settled(options: Mapping[str, Any], known: Iterable[str], what: str) -> dict[str, Any]:
+    """Options under the names that are used here; what has no meaning for threads is left out.
+
+    Args:
+        options: As the user gave them. `batch_size` is taken for `bs`, `shuffle_train` for `shuffle`; pin_memory,
+            persistent_workers, prefetch_factor, timeout, worker_init_fn and the like are accepted and change nothing.
+        known: Names that are allowed.
+        what: Whose options they are, as the beginning of a message.
+
+    Raises:
+        OptionError: An option is neither known nor without meaning.
+    """
+    known = list(known)
+    found: dict[str, Any] = {}
+    for given, value in options.items():
+        name = _OTHER_NAMES.get(given, given)
+        if name in known:
+            found[name] = value
+        elif name not in _WITHOUT_MEANING:
+            hint = did_you_mean(given, [*known, *_OTHER_NAMES, *_WITHOUT_MEANING])
+            raise OptionError(f"{what} has no option {given!r}. Expected one of {', '.join(known)}. {hint}".rstrip())
+    return found
 
 
 def _check_whole(name: str, value: Any, least: int) -> None:

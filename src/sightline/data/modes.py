@@ -1,4 +1,4 @@
-"""Pixels of every kind brought to 8-bit RGB or grey: colour modes, transparency, 16 bits and more, arrays and tensors."""
+"""Pixels of every kind in 8 bits and the wanted channels: colour modes, transparency, 16 bits and more, arrays, tensors."""
 
 from __future__ import annotations
 
@@ -9,21 +9,55 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
+from sightline.data.bands import PILLOW_CHANNELS, Bands, picture_of
+
 
 class UnreadableError(Exception):
     """Why a picture cannot be read, in words; `read_image` puts the picture's name before it."""
 
 
 def in_eight_bits(image: Image.Image, channels: int) -> Image.Image:
-    """The picture in RGB or grey, transparency over white."""
+    """The picture in RGB or grey with transparency over white, or as `Bands` of any other number of channels."""
+    if isinstance(image, Bands) or channels not in PILLOW_CHANNELS:
+        return _in_bands(image, channels)
     mode = "L" if channels == 1 else "RGB"
-    if image.mode in ("F", "I") or image.mode.startswith("I;16"):
-        image = Image.fromarray(_eight_bits(np.asarray(image)))
+    image = _shallow(image)
     if image.has_transparency_data:
         image = _over_white(image)
     if image.mode == "LAB":
         image = image.convert("RGB")  # Pillow knows no way from LAB to grey
     return image if image.mode == mode else image.convert(mode)
+
+
+def _in_bands(image: Image.Image, channels: int) -> Bands:
+    """A picture that has these channels as they are; alpha is added where only that is missing."""
+    image = _shallow(image)
+    if isinstance(image, Bands) and len(image.bands) == channels:
+        return image
+    if channels == 4 and image.mode in ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBa"):
+        image = image.convert("RGBA")
+    elif channels == 2 and image.mode in ("1", "L", "La"):
+        image = image.convert("LA")
+    bands = image.split()
+    if len(bands) != channels or image.mode in ("P", "PA"):
+        raise UnreadableError(
+            f"it has {len(bands)} channel{'s' * (len(bands) != 1)} (mode {image.mode}), and {channels} are expected"
+        )
+    return Bands(bands)
+
+
+def bands_of_pages(pages: list[Image.Image]) -> Bands:
+    """One picture of the pages of a TIFF file, each of which is a channel."""
+    if len({page.size for page in pages}) > 1:
+        raise UnreadableError(f"its pages have several sizes, {', '.join(f'{w} x {h}' for w, h in {p.size for p in pages})}")
+    return Bands([in_eight_bits(page, 1) for page in pages])
+
+
+def _shallow(image: Image.Image) -> Image.Image:
+    """A picture of 8 bits a channel."""
+    if image.mode in ("F", "I") or image.mode.startswith("I;16"):
+        return Image.fromarray(_eight_bits(np.asarray(image)))
+    return image
 
 
 def _over_white(image: Image.Image) -> Image.Image:
@@ -51,17 +85,29 @@ def _eight_bits(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     return grey
 
 
-def from_numbers(source: npt.NDArray[Any] | torch.Tensor) -> Image.Image:
-    """A picture from an array (H, W[, C]) or a tensor ([C,] H, W)."""
+def from_numbers(source: npt.NDArray[Any] | torch.Tensor, channels: int = 3) -> Image.Image:
+    """A picture from an array `(H, W[, C])` or a tensor `([C,] H, W)`, its channels as they are given.
+
+    Where neither 1 nor 3 `channels` are wanted, an array may also be `(C, H, W)`, as readers of satellite pictures give it, if
+    its shape fits no other way.
+    """
+    allowed = (1, 3, 4) if channels in PILLOW_CHANNELS else (channels,)
     if isinstance(source, torch.Tensor):
         source = (source.float() if source.is_floating_point() else source).detach().cpu()
-        values = (source.permute(1, 2, 0) if source.ndim == 3 else source).numpy()
-        layout = "(H, W) or (C, H, W) with C = 1, 3 or 4"
+        values, axes = (source.permute(1, 2, 0) if source.ndim == 3 else source).numpy(), "(H, W) or (C, H, W)"
     else:
-        values, layout = source, "(H, W) or (H, W, C) with C = 1, 3 or 4"
-    if values.ndim not in (2, 3) or values.size == 0 or (values.ndim == 3 and values.shape[2] not in (1, 3, 4)):
-        raise UnreadableError(f"its shape is {tuple(source.shape)}, expected {layout}")
-    return Image.fromarray(np.ascontiguousarray(_uint8(values[..., 0] if values.shape[2:] == (1,) else values)))
+        values, axes = source, "(H, W) or (H, W, C)"
+        if values.ndim == 3 and channels not in PILLOW_CHANNELS and values.shape[2] != channels == values.shape[0]:
+            values = values.transpose(1, 2, 0)
+    taken = allowed if channels in PILLOW_CHANNELS else (*allowed, 1, 3)
+    if values.ndim not in (2, 3) or values.size == 0 or (values.ndim == 3 and values.shape[2] not in taken):
+        counts = "1, 3 or 4" if channels in PILLOW_CHANNELS else str(channels)
+        more = "; for other numbers of channels there is ImageBlock(channels=...)" if channels in PILLOW_CHANNELS else ""
+        raise UnreadableError(f"its shape is {tuple(source.shape)}, expected {axes} with C = {counts}{more}")
+    pixels = _uint8(values)
+    if channels in PILLOW_CHANNELS and pixels.shape[2:] == (4,):
+        return Image.fromarray(np.ascontiguousarray(pixels))  # as RGBA: its transparency is laid over white
+    return picture_of(pixels)
 
 
 def _uint8(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:

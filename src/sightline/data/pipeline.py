@@ -18,6 +18,7 @@ from sightline.data.samples import DecodedSamples, Part
 from sightline.data.sources import as_items
 from sightline.data.table import common_root
 from sightline.preprocess import Preprocess
+from sightline.target import Target
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +64,7 @@ class EvaluationPipeline:
         num_workers: int | None = None,
         device: torch.device | str = "cpu",
         warn: bool = True,
+        target: Target | None = None,
     ) -> Loader:
         """Batches without targets; `Batch.index` is the position in `items`.
 
@@ -73,8 +75,9 @@ class EvaluationPipeline:
             num_workers: Threads that decode.
             device: Where batches are made.
             warn: Also warn about those that are left out.
+            target: What is to be predicted; where labels move with the picture, batches tell their `paths`.
         """
         sources = tuple(as_items(items))
         samples = DecodedSamples(sources, self.item, common_root(sources))
-        part = Part(samples, np.arange(len(sources), dtype=np.int64), sources=sources)
+        part = Part(samples, np.arange(len(sources), dtype=np.int64), target=target, sources=sources)
         return Loader(part, self.batch, LoaderOptions(bs=bs, num_workers=num_workers, warn=warn), torch.device(device))

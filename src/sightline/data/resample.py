@@ -74,7 +74,12 @@ def area_shrunk(images: torch.Tensor, factor: float) -> torch.Tensor:
     """The pictures made smaller by averaging areas, if `factor` is above 1."""
     if factor <= 1:
         return images
-    return F.interpolate(images, scale_factor=1 / factor, mode="area", recompute_scale_factor=True)
+    return F.interpolate(images, size=shrunk_size((images.shape[-2], images.shape[-1]), factor), mode="area")
+
+
+def shrunk_size(picture: Size, factor: float) -> Size:
+    """(height, width) of what `area_shrunk` gives for a picture (height, width)."""
+    return picture if factor <= 1 else (int(picture[0] * (1 / factor)), int(picture[1] * (1 / factor)))
 
 
 def shrink_factor(picture: Size, size: Size) -> float:

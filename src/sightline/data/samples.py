@@ -4,20 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 from torch import Tensor
 
-from sightline.data.chance import ItemDraw
-from sightline.data.decode import read_image
+from sightline.data.chance import Floats, ItemDraw
 from sightline.data.item_pipeline import ItemPipeline
 from sightline.data.table import source_name
 from sightline.target import Target
 
 Pixels: TypeAlias = npt.NDArray[np.uint8]
+
+
+class Sample(NamedTuple):
+    """One picture after the item transforms.
+
+    Attributes:
+        pixels: uint8 `(H, W, C)`.
+        path: float64 `(3, 3)`, from pixels of the picture as it was read to these; None where labels do not ask for it.
+    """
+
+    pixels: Pixels
+    path: Floats | None = None
 
 
 class Samples(Protocol):
@@ -32,6 +43,9 @@ class Samples(Protocol):
         Raises:
             ImageError: It cannot be read.
         """
+
+    def placed(self, row: int, draw: ItemDraw) -> tuple[Pixels, Floats]:
+        """The same with where points of the picture went; see `ItemPipeline.placed`."""
 
     def picture(self, row: int) -> Image.Image:
         """One picture as it was read, before any transform.
@@ -64,8 +78,11 @@ class DecodedSamples(Samples):
     def __call__(self, row: int, draw: ItemDraw) -> Pixels:
         return self.items.sample(self.sources[row], draw)
 
+    def placed(self, row: int, draw: ItemDraw) -> tuple[Pixels, Floats]:
+        return self.items.placed(self.sources[row], draw)
+
     def picture(self, row: int) -> Image.Image:
-        return read_image(self.sources[row], channels=self.items.channels)
+        return self.items.read.picture(self.sources[row])
 
     def name(self, row: int) -> str:
         source = self.sources[row]
@@ -97,6 +114,19 @@ class Part:
         """The picture as it was read and its encoded label, of the row at a position of this part."""
         row = int(self.rows[position])
         return self.samples.picture(row), None if self.targets is None else self.targets[row]
+
+    @property
+    def labels_move(self) -> bool:
+        """Whether labels move with the pictures, see `Target.placed`."""
+        return self.target is not None and self.target.moves_with_picture
+
+    def sample(self, row: int, draw: ItemDraw) -> Sample:
+        """One picture after the item transforms, with what its label asks for.
+
+        Raises:
+            ImageError: It cannot be read.
+        """
+        return Sample(*self.samples.placed(row, draw)) if self.labels_move else Sample(self.samples(row, draw))
 
     def only(self, rows: npt.NDArray[np.int64]) -> Part:
         """Fewer, or other, rows of the same table."""

@@ -13,8 +13,9 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from sightline.data.decode import probe, read_image
+from sightline.data.decode import probe
 from sightline.data.files import get_image_files
+from sightline.data.reading import Reader
 from sightline.data.table import Table
 from sightline.errors import ImageError, OptionError, SightlineWarning, TableError, counted, did_you_mean
 from sightline.runtime import default_workers
@@ -67,14 +68,14 @@ def as_source(value: Any) -> Any:
     )
 
 
-def check_sources(table: Table, *, on_error: OnError, channels: int) -> Table:
+def check_sources(table: Table, *, on_error: OnError, read: Reader) -> Table:
     """The table with unreadable pictures left out, or an error that lists them all.
 
     Args:
         table: Rows that are left out already are not looked at.
         on_error: 'set_aside' reads every file's header, leaves out what is not a picture and warns by name; 'raise' decodes
             every picture in full and refuses the whole table if one fails.
-        channels: 3 for colour, 1 for grey.
+        read: Reads a picture; the headers of files that a user's own function reads are not looked at.
 
     Raises:
         TableError: Files do not exist, whatever `on_error` says.
@@ -85,7 +86,7 @@ def check_sources(table: Table, *, on_error: OnError, channels: int) -> Table:
         raise OptionError(f"on_error={on_error!r} is not one of {ON_ERROR}. {did_you_mean(str(on_error), ON_ERROR)}".rstrip())
     rows = np.flatnonzero(table.split >= 0).tolist()
     _refuse_missing(table, rows)
-    unreadable = find_unreadable(table, rows, decode=on_error == "raise", channels=channels)
+    unreadable = find_unreadable(table, rows, decode=on_error == "raise", read=read)
     if not unreadable:
         return table
     named = named_reasons((table.name(row), reason) for row, reason in unreadable.items())
@@ -103,14 +104,14 @@ def check_sources(table: Table, *, on_error: OnError, channels: int) -> Table:
     return table.leave_out(unreadable)
 
 
-def find_unreadable(table: Table, rows: Iterable[int], *, decode: bool, channels: int) -> dict[int, str]:
+def find_unreadable(table: Table, rows: Iterable[int], *, decode: bool, read: Reader) -> dict[int, str]:
     """Why pictures cannot be read, by row; from their headers, or by decoding them."""
 
     def reason_of(row: int) -> str | None:
         source = table.sources[row]
         if decode:
-            return failure(lambda: read_image(source, channels=channels))
-        return probe(source) if isinstance(source, Path) else None
+            return failure(lambda: read(source))
+        return probe(source) if isinstance(source, Path) and read.create is None else None
 
     def reasons_of(some: list[int]) -> list[tuple[int, str]]:
         return [(row, reason) for row in some if (reason := reason_of(row)) is not None]

@@ -16,7 +16,7 @@ import numpy as np
 
 from sightline.data.getters import column_of, each_item
 from sightline.data.splitting import Indices, Splits, as_indices, by_mask, check_share, share_of, shuffled
-from sightline.errors import MissingExtraError, OptionError, SplitError, TableError, counted, listed
+from sightline.errors import OptionError, SplitError, TableError, counted, listed
 from sightline.target import is_blank
 
 if TYPE_CHECKING:
@@ -89,15 +89,10 @@ class TrainTestSplitter:
         """Positions of `(train, valid)`.
 
         Raises:
-            MissingExtraError: scikit-learn is not installed.
             SplitError: scikit-learn refuses the options; its words are passed on.
         """
-        try:
-            from sklearn.model_selection import train_test_split
-        except ImportError as error:
-            raise MissingExtraError(
-                "TrainTestSplitter uses scikit-learn. Install it: pip install 'sightline[demo]'."
-            ) from error
+        from sklearn.model_selection import train_test_split
+
         try:
             train, valid = train_test_split(
                 np.arange(len(items)),

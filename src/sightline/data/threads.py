@@ -8,13 +8,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 
 from sightline.data.loading import Rows
-from sightline.data.samples import Pixels
+from sightline.data.samples import Sample
 from sightline.errors import ImageError
 
 
 def decoded(
-    groups: Sequence[Rows], sample: Callable[[int], Pixels | ImageError], workers: int, prefetch: int
-) -> Generator[list[Pixels | ImageError]]:
+    groups: Sequence[Rows], sample: Callable[[int], Sample | ImageError], workers: int, prefetch: int
+) -> Generator[list[Sample | ImageError]]:
     """The samples of each group in turn, decoded by threads that end with this iterator, however it ends.
 
     Args:
@@ -30,7 +30,7 @@ def decoded(
     pool = ThreadPoolExecutor(workers, thread_name_prefix="sightline-decode")
     try:
         upcoming = ([pool.submit(sample, row) for row in rows.tolist()] for rows in groups)
-        waiting: deque[list[Future[Pixels | ImageError]]] = deque(islice(upcoming, prefetch + 1))
+        waiting: deque[list[Future[Sample | ImageError]]] = deque(islice(upcoming, prefetch + 1))
         while waiting:
             yield [future.result() for future in waiting.popleft()]
             # After the yield: with nothing begun ahead, the threads rest while the batch is in use.

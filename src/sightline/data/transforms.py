@@ -11,7 +11,7 @@ from PIL import Image
 
 from sightline import preprocess as values
 from sightline.data.chance import ItemDraw
-from sightline.data.resize import CENTRE, apply_preprocess, check_box_ranges, crop_pad, fit, largest_box, resized
+from sightline.data.resize import CENTRE, DIHEDRAL, Placement, check_box_ranges, fitting, largest_box, moved, placements_of
 from sightline.errors import OptionError, did_you_mean
 from sightline.preprocess import Preprocess, as_size
 
@@ -50,9 +50,25 @@ class ItemTransform(ABC):
     def preprocess(self, pre: Preprocess) -> Preprocess | None:
         """`pre` followed by the evaluation form of this transform, or None where the value has no room for it."""
 
+    def placements(self, picture: tuple[int, int], draw: ItemDraw) -> tuple[Placement, ...] | None:
+        """What this transform does to a picture (width, height) step by step; None where that is not known."""
+        return None
+
+
+class Placing(ItemTransform):
+    """A transform that turns, cuts, pads or resizes, and does nothing else: points in the picture can follow it."""
+
+    @abstractmethod
+    def placements(self, picture: tuple[int, int], draw: ItemDraw) -> tuple[Placement, ...]:
+        """What this transform does to a picture (width, height) step by step."""
+
+    def __call__(self, image: Image.Image, draw: ItemDraw | None = None) -> Image.Image:
+        """The transformed picture."""
+        return moved(image, self.placements(image.size, draw or ItemDraw()))
+
 
 @dataclass(frozen=True)
-class Resize(ItemTransform):
+class Resize(Placing):
     """Brings a picture to `size`.
 
     'crop' takes the largest box of the size's aspect, at a random place in training and in the centre otherwise; 'pad' puts
@@ -77,12 +93,12 @@ class Resize(ItemTransform):
         object.__setattr__(self, "size", as_size(self.size))
         object.__setattr__(self, "resamples", _interpolation(self.resamples))
 
-    def __call__(self, image: Image.Image, draw: ItemDraw | None = None) -> Image.Image:
-        """The picture at `size`."""
+    def placements(self, picture: tuple[int, int], draw: ItemDraw) -> tuple[Placement, ...]:
+        """One step."""
         place = CENTRE
-        if draw is not None and draw.training and self.method != "squish":
+        if draw.training and self.method != "squish":
             place = (draw.uniform("place.x"), draw.uniform("place.y"))
-        return fit(image, self._as_preprocess(Preprocess()), place)
+        return (fitting(picture, self._as_preprocess(Preprocess()), place, as_size(self.size)),)
 
     def preprocess(self, pre: Preprocess) -> Preprocess | None:
         """`pre` with this resize, or None where it holds one already."""
@@ -94,7 +110,7 @@ class Resize(ItemTransform):
 
 
 @dataclass(frozen=True)
-class RandomResizedCrop(ItemTransform):
+class RandomResizedCrop(Placing):
     """In training a random box of random area and aspect, resized to `size`; otherwise a squish and a centre crop.
 
     Attributes:
@@ -120,12 +136,12 @@ class RandomResizedCrop(ItemTransform):
         object.__setattr__(self, "size", as_size(self.size))
         object.__setattr__(self, "resamples", _interpolation(self.resamples))
 
-    def __call__(self, image: Image.Image, draw: ItemDraw | None = None) -> Image.Image:
-        """The picture at `size`."""
-        if draw is None or not draw.training:
-            return apply_preprocess(image, self._as_preprocess(Preprocess()))
-        (left, top), box = self._box(image.size, draw)
-        return resized(crop_pad(image, box, (left, top), "zeros"), as_size(self.size), str(self.resamples))
+    def placements(self, picture: tuple[int, int], draw: ItemDraw) -> tuple[Placement, ...]:
+        """One step in training, a squish and a centre crop otherwise."""
+        if not draw.training:
+            return placements_of(self._as_preprocess(Preprocess()), picture)
+        left_top, box = self._box(picture, draw)
+        return (Placement(picture, left_top, box, as_size(self.size), interpolation=str(self.resamples)),)
 
     def preprocess(self, pre: Preprocess) -> Preprocess | None:
         """`pre` with the squish and the centre crop, or None where it holds a resize already."""
@@ -153,6 +169,147 @@ class RandomResizedCrop(ItemTransform):
                 return (left, top), (box_w, box_h)
         box_h, box_w = largest_box((height, width), self.ratio)
         return ((width - box_w) // 2, (height - box_h) // 2), (box_w, box_h)
+
+
+@dataclass(frozen=True)
+class RandomCrop(Placing):
+    """Cuts a box of `size` out of the picture, nothing resized: at a random place in training, in the centre otherwise.
+
+    A picture that is smaller is padded with black, likewise at a random place in training.
+
+    Attributes:
+        size: Pixels: one number for a square, or (height, width).
+    """
+
+    size: int | tuple[int, int]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "size", as_size(self.size))
+
+    def placements(self, picture: tuple[int, int], draw: ItemDraw) -> tuple[Placement, ...]:
+        """One step."""
+        height, width = size = as_size(self.size)
+        if not draw.training:
+            return (Placement.cut(picture, size),)
+        left_top = (
+            _random_start(picture[0] - width, draw.uniform("place.x")),
+            _random_start(picture[1] - height, draw.uniform("place.y")),
+        )
+        return (Placement.cut(picture, size, left_top),)
+
+    def preprocess(self, pre: Preprocess) -> Preprocess | None:
+        """`pre` with the centre crop, or None where it holds one already."""
+        return None if pre.crop else replace(pre, crop=as_size(self.size))
+
+
+@dataclass(frozen=True)
+class CropPad(Placing):
+    """Cuts or pads the picture around its centre to `size`, nothing resized. Like fastai's it runs before a `Resize`.
+
+    Attributes:
+        size: Pixels: one number for a square, or (height, width).
+        pad_mode: What fills the border of a picture that is smaller: 'zeros', 'border' or 'reflection'; see `PadMode`.
+    """
+
+    order: ClassVar[int] = 0
+
+    size: int | tuple[int, int]
+    pad_mode: str = PadMode.Zeros
+
+    def __post_init__(self) -> None:
+        _check_word("pad_mode", self.pad_mode, values.PAD_MODES)
+        object.__setattr__(self, "size", as_size(self.size))
+
+    def placements(self, picture: tuple[int, int], draw: ItemDraw) -> tuple[Placement, ...]:
+        """One step."""
+        return (Placement.cut(picture, as_size(self.size), pad_mode=self.pad_mode),)
+
+    def preprocess(self, pre: Preprocess) -> Preprocess | None:
+        """`pre` with the crop, or None where it holds one already."""
+        if pre.crop:
+            return None
+        return replace(pre, crop=as_size(self.size), crop_pad_mode=cast(values.PadMode, self.pad_mode))
+
+
+@dataclass(frozen=True)
+class RatioResize(Placing):
+    """Resizes the picture so that its longest side is `max_sz`, its aspect kept.
+
+    Attributes:
+        max_sz: Pixels of the longest side.
+        resamples: Interpolation, as in `Resize`.
+    """
+
+    max_sz: int
+    resamples: Interpolation | tuple[Interpolation, ...] = "bilinear"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.max_sz, int) or self.max_sz < 1:
+            raise OptionError(f"max_sz={self.max_sz!r} is not a number of pixels, at least 1.")
+        object.__setattr__(self, "resamples", _interpolation(self.resamples))
+
+    def placements(self, picture: tuple[int, int], draw: ItemDraw) -> tuple[Placement, ...]:
+        """One step, the same in training and otherwise."""
+        return placements_of(self._as_preprocess(Preprocess()), picture)
+
+    def preprocess(self, pre: Preprocess) -> Preprocess | None:
+        """`pre` with this resize, or None where it holds one already."""
+        return None if pre.size or pre.crop else self._as_preprocess(pre)
+
+    def _as_preprocess(self, pre: Preprocess) -> Preprocess:
+        return replace(pre, size=as_size(self.max_sz), method="longest", interpolation=str(self.resamples))
+
+
+@dataclass(frozen=True)
+class FlipItem(Placing):
+    """In training mirrors left and right with probability `p`. Like fastai's it runs before a `Resize`."""
+
+    order: ClassVar[int] = 0
+
+    p: float = 0.5
+
+    def __post_init__(self) -> None:
+        _check_probability(self)
+
+    def placements(self, picture: tuple[int, int], draw: ItemDraw) -> tuple[Placement, ...]:
+        """One step, or none."""
+        return (Placement.laid(picture, 1),) if draw.training and draw.uniform("apply") < self.p else ()
+
+    def preprocess(self, pre: Preprocess) -> Preprocess | None:
+        """`pre` itself: outside training nothing happens."""
+        return pre
+
+
+@dataclass(frozen=True)
+class DihedralItem(Placing):
+    """In training, with probability `p`, one of eight ways to lay down a picture. Like fastai's it runs before a `Resize`."""
+
+    order: ClassVar[int] = 0
+
+    p: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check_probability(self)
+
+    def placements(self, picture: tuple[int, int], draw: ItemDraw) -> tuple[Placement, ...]:
+        """One step, or none."""
+        if not draw.training or draw.uniform("apply") >= self.p:
+            return ()
+        return (Placement.laid(picture, int(draw.uniform("way") * len(DIHEDRAL))),)
+
+    def preprocess(self, pre: Preprocess) -> Preprocess | None:
+        """`pre` itself: outside training nothing happens."""
+        return pre
+
+
+def _random_start(room: int, chance: float) -> int:
+    """Where a box begins that has `room` to spare; a box that is larger than the picture begins before it (fastai's range)."""
+    return int(chance * (room + 1)) if room >= 0 else -1 - int(chance * -room)
+
+
+def _check_probability(transform: FlipItem | DihedralItem) -> None:
+    if not 0 <= transform.p <= 1:
+        raise OptionError(f"{type(transform).__name__} has p={transform.p}, which is not a probability between 0 and 1.")
 
 
 def _check_word(name: str, value: str, allowed: tuple[str, ...]) -> None:
