@@ -8,16 +8,17 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 
 from sightline.errors import OptionError, counted
 
-Precision = Literal["fp32", "bf16"]
-PRECISIONS: tuple[str, ...] = ("fp32", "bf16")
+Precision = Literal["fp32", "bf16", "fp16"]
+PRECISIONS: tuple[str, ...] = ("fp32", "bf16", "fp16")
 
 
 @dataclass(frozen=True)
@@ -26,27 +27,39 @@ class Runtime:
 
     Attributes:
         device: Where the network and its batches live.
-        precision: 'fp32', or 'bf16' for bfloat16 automatic mixed precision (weights stay float32).
+        precision: 'fp32', or 'bf16' or 'fp16' for automatic mixed precision (weights stay float32).
         device_reason: Why this device, in words.
         precision_reason: Why this precision, in words.
+        channels_last: Whether pictures lie in memory pixel by pixel, which GPUs with tensor cores prefer.
     """
 
     device: torch.device
     precision: Precision = "fp32"
     device_reason: str = "as asked for"
     precision_reason: str = "as asked for"
+    channels_last: bool = False
 
     def autocast(self) -> contextlib.AbstractContextManager[object]:
         """The context in which the network's forward pass runs."""
         if self.precision == "fp32":
             return contextlib.nullcontext()
-        return torch.autocast(self.device.type, dtype=torch.bfloat16)
+        return torch.autocast(self.device.type, dtype=torch.bfloat16 if self.precision == "bf16" else torch.float16)
 
     def with_precision(self, precision: Precision, reason: str = "as asked for") -> Runtime:
-        """The same runtime in another precision."""
+        """The same runtime in another precision, or in the nearest one that its device has; `precision_reason` says why."""
         if precision not in PRECISIONS:
             raise OptionError(f"precision={precision!r} is not one of {', '.join(PRECISIONS)}.")
+        if precision == "fp16" and self.device.type != "cuda":
+            native = has_native_bf16(self.device)
+            found = "bf16, which this device has natively" if native else "fp32, because this device has no native bf16"
+            precision, reason = "bf16" if native else "fp32", f"fp16 needs a CUDA GPU; instead {found}"
+        elif precision == "bf16" and self.device.type == "cuda" and not has_native_bf16(self.device):
+            precision, reason = "fp32", "this GPU has no bf16; fp16 is what it has"
         return replace(self, precision=precision, precision_reason=reason)
+
+    def with_channels_last(self, channels_last: bool = True) -> Runtime:
+        """The same runtime with pictures in the other memory format."""
+        return replace(self, channels_last=channels_last)
 
 
 def plan_runtime(device: str | torch.device | None = None, precision: Precision | None = None) -> Runtime:
@@ -54,7 +67,7 @@ def plan_runtime(device: str | torch.device | None = None, precision: Precision 
 
     Args:
         device: A device that is wanted; None takes the first of CUDA, Apple's MPS and the CPU that is there.
-        precision: 'fp32' or 'bf16'; None is 'fp32', in which runs agree with published figures digit by digit.
+        precision: 'fp32', 'bf16' or 'fp16'; None is 'fp32', in which runs agree with published figures digit by digit.
 
     Raises:
         OptionError: There is no such device or precision, or this machine lacks the device.
@@ -96,6 +109,16 @@ def _lacking(device: torch.device) -> str:
     if device.type == "mps" and not torch.backends.mps.is_available():
         return "PyTorch finds no Apple GPU"
     return ""
+
+
+def has_native_bf16(device: torch.device) -> bool:
+    """Whether a device computes in bfloat16 by itself; elsewhere it is emulated, slowly."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device.type == "mps":
+        return bool(torch.backends.mps.is_macos_or_newer(14, 0))
+    able: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    return any(able.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
 def default_workers() -> int:

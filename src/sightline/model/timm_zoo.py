@@ -190,7 +190,8 @@ def _load_file(module: nn.Module, model: Any, tensors: Tensors, dropped: set[str
     layouts = [
         Layout(keys, ignored=(*_classifier(model), *(f"{part}." for part in dropped))),
         Layout({key: key for key in own}),
-        Layout({f"0.{key}": key for key in own}, ignored=("1.",)),
+        # fastai's files also hold the parts that are left out here.
+        Layout({f"0.{key}": key for key in own}, ignored=("1.", *(f"0.model.{part}." for part in dropped))),
     ]
     adapters = _kernel_adapters(model, keys, n_in)
     convert = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)

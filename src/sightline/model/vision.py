@@ -43,6 +43,7 @@ class VisionModel(nn.Sequential):
         recipe: Preprocessing of the weights that the body came with, or of its architecture's own; None where none is known.
         pretrained: Whether the body came with weights to be fine-tuned.
         fixed_size: The only (height, width) that it takes; None where it takes others too.
+        units: Names of the body's parameters by block, lowest block first.
         lower_names: Names of the body's parameters that form the lower of its two groups.
     """
 
@@ -52,7 +53,7 @@ class VisionModel(nn.Sequential):
         self.recipe: Recipe | None = body.recipe
         self.pretrained = pretrained
         self.fixed_size = body.fixed_size
-        self.lower_names = body.lower_names
+        self.units, self.lower_names = body.units, body.lower_names
 
     @property
     def body(self) -> nn.Module:

@@ -8,6 +8,7 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -29,10 +30,21 @@ SHOWN = 3
 
 @dataclass(frozen=True)
 class Tensors:
-    """Tensors by name, and words for where they came from."""
+    """Tensors by name, and words for where they came from.
+
+    Attributes:
+        by_name: The tensors.
+        origin: Where they came from.
+        has_optimizer: The file also holds the state of an optimizer, which was not read.
+    """
 
     by_name: Mapping[str, Tensor]
     origin: str
+    has_optimizer: bool = False
+
+
+class _Inert(list[Any]):
+    """Stands in for fastcore's list in files of fastai, whose optimizer's state holds some; it does nothing."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +103,7 @@ def read_file(path: Path) -> Tensors:
     if suffix == SAFE_SUFFIX:
         return Tensors(_read_safetensors(path), str(path))
     if suffix in TORCH_SUFFIXES:
-        return Tensors(_read_torch(path), str(path))
+        return _read_torch(path)
     raise WeightsError(f"weights={str(path)!r} ends in {suffix!r}. Expected a file that ends in .safetensors, .pth or .pt.")
 
 
@@ -132,6 +144,17 @@ def best_fit(
     pairs = [(names, layout) for names in spellings for layout in layouts]
     names, layout = max(pairs, key=lambda pair: sum(name in pair[1].keys for name in pair[0]))
     return _fit(body, names, layout, adapters)
+
+
+def used_by(network: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors without those of parts that this network leaves out because nothing uses them, such as a second classifier.
+
+    Args:
+        network: Has an `nn.Identity` in their place.
+        tensors: By the network's own names.
+    """
+    left_out = tuple(f"{name}." for name, part in network.named_modules() if isinstance(part, nn.Identity) and name)
+    return {name: tensor for name, tensor in tensors.items() if not name.startswith(left_out)}
 
 
 def _fit(
@@ -184,9 +207,10 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
         raise WeightsError(f"weights={str(path)!r} cannot be read as safetensors: {error}. Is the file complete?") from error
 
 
-def _read_torch(path: Path) -> dict[str, Tensor]:
+def _read_torch(path: Path) -> Tensors:
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(_harmless()):
+            found = torch.load(path, map_location="cpu", weights_only=True)
     except UnpicklingError as error:
         raise WeightsError(
             f"weights={str(path)!r} holds more than tensors and plain values, or is damaged, so it was not loaded: reading it "
@@ -196,7 +220,14 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
         ) from error
     except Exception as error:  # a damaged file fails in any way that its bytes happen to lead to
         raise WeightsError(f"weights={str(path)!r} cannot be read: {error}. Is the file complete?") from error
-    return _state_dict_of(found, path)
+    return Tensors(_state_dict_of(found, path), str(path), isinstance(found, Mapping) and "opt" in found)
+
+
+def _harmless() -> list[Any]:
+    """What fastai's files hold beside tensors: lists of its own, and numbers of NumPy. None of them runs code."""
+    numbers = [(np.float64(0).__reduce__()[0], f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")]
+    kinds = [type(np.dtype(name)) for name in ("float64", "float32", "int64", "int32", "bool")]
+    return [(_Inert, "fastcore.foundation.L"), *numbers, np.dtype, *kinds]
 
 
 def _state_dict_of(found: Any, path: Path) -> dict[str, Tensor]:
