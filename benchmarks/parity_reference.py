@@ -15,6 +15,7 @@ Entries of the file (numbers carry 9 significant digits; every run is fp32 on th
     schedules     name -> {epochs, iterations an epoch, lr and mom of every step and group} for three groups
     combined_cos  [pct, start, middle, end] -> [[position, value], ...]
     even_mults    [start, stop, n, values];  learning_rates: how numbers and slices spread over three groups
+    small         name -> {losses of every step, groups: [sum, size] of each of the three groups at the end}; see `SmallRun`
     heads         list of {options, n_features, n_out, layers, keys, shapes}: what create_head builds
 """
 
@@ -29,6 +30,7 @@ from typing import Any
 import numpy as np
 import torch
 from fastai import __version__ as fastai_version
+from fastai import optimizer as optimizers
 from fastai.callback.core import Callback
 from fastai.callback.schedule import combined_cos
 from fastai.data.core import DataLoaders
@@ -47,10 +49,14 @@ REFERENCE = Path(__file__).resolve().parent.parent / "tests" / "reference"
 sys.path.insert(0, str(REFERENCE))
 from parity_cases import (  # noqa: E402
     CASES,
+    SMALL_RUNS,
     ParityCase,
+    SmallRun,
     copies,
     fill_weights,
     group_sums,
+    small_data,
+    small_network,
     statistics_checksum,
     tensors,
 )
@@ -208,6 +214,28 @@ class Steps:
         }
 
 
+def small_facts(case: SmallRun) -> dict[str, Any]:
+    """Losses of every step of a small run, and what became of the weights."""
+
+    def opt_func(parameters: Any, **options: Any) -> Any:
+        wrapped, name = case.optimizer.startswith("torch."), case.optimizer.removeprefix("torch.")
+        if wrapped:
+            return optimizers.OptimWrapper(parameters, getattr(torch.optim, name), **options, **case.options)
+        made = getattr(optimizers, name)(parameters, **options, **case.options)
+        return optimizers.Lookahead(made) if case.lookahead else made
+
+    rows = list(zip(*small_data(), strict=True))
+    data = DataLoaders(DataLoader(rows, bs=16), DataLoader(rows, bs=16), device=torch.device("cpu"))
+    learn = Learner(data, small_network(), loss_func=nn.MSELoss(), opt_func=opt_func, splitter=lambda m: [params(p) for p in m])
+    losses: list[float] = []
+    watch = Callback(after_batch=lambda cb: losses.append(float(cb.loss)) if cb.training else None)
+    arguments = [slice(*a) if isinstance(a, tuple) else a for a in case.arguments]
+    with learn.no_bar(), learn.no_logging():
+        getattr(learn, case.method)(*arguments, **{"wd": 0.1, **case.keywords}, cbs=watch)
+    sums = group_sums(copies(learn.opt.param_lists), learn.opt.param_lists)
+    return {"losses": losses, "groups": [[s["sum"], s["size"]] for s in sums]}
+
+
 def learning_rate_facts() -> list[dict[str, Any]]:
     """How one number or slice becomes a rate for each of three groups."""
     learn = build(CASES[0])
@@ -282,6 +310,7 @@ def all_facts() -> dict[str, Any]:
             {"given": [a, b, n], "values": list(even_mults(a, b, n))} for a, b, n in ((1e-5, 1e-3, 3), (1e-6, 1e-2, 5))
         ],
         "learning_rates": learning_rate_facts(),
+        "small": {case.name: small_facts(case) for case in SMALL_RUNS},
         "heads": [head_facts(options) for options in HEADS],
     }
 

@@ -98,6 +98,83 @@ CASES: tuple[ParityCase, ...] = (
 )
 
 
+@dataclass(frozen=True)
+class SmallRun:
+    """One training of a network of three layers, each a parameter group: what an optimizer or a schedule does to it.
+
+    Attributes:
+        name: Key of the run in `parity.json`.
+        optimizer: Name of the optimizer; `torch.<name>` is one of `torch.optim`, wrapped.
+        options: Further arguments of it.
+        method: Learner method that trains.
+        arguments: Its positional arguments; (low, high) stands for slice(low, high).
+        keywords: Its keywords.
+        lookahead: Whether Lookahead goes around the optimizer.
+    """
+
+    name: str
+    optimizer: str = "Adam"
+    options: dict[str, Any] = field(default_factory=dict)
+    method: str = "fit_one_cycle"
+    arguments: tuple[Any, ...] = (10, 0.02)
+    keywords: dict[str, Any] = field(default_factory=dict)
+    lookahead: bool = False
+
+
+L2: dict[str, Any] = {"decouple_wd": False}
+LAYERWISE: tuple[Any, ...] = (10, (0.005, 0.05))
+
+SMALL_RUNS: tuple[SmallRun, ...] = (
+    SmallRun("SGD without momentum", "SGD"),
+    SmallRun("SGD", "SGD", {"mom": 0.9}, arguments=LAYERWISE),
+    SmallRun("SGD, L2", "SGD", {"mom": 0.9, **L2}),
+    SmallRun("RMSProp without momentum", "RMSProp"),
+    SmallRun("RMSProp", "RMSProp", {"mom": 0.9, "sqr_mom": 0.95}, arguments=(10, 0.002)),
+    SmallRun("RMSProp, L2", "RMSProp", {"mom": 0.9, **L2}, arguments=(10, 0.002)),
+    SmallRun("Adam", "Adam", {"sqr_mom": 0.98, "eps": 1e-4}, arguments=LAYERWISE),
+    SmallRun("Adam, L2", "Adam", L2),
+    SmallRun("RAdam", "RAdam", {"sqr_mom": 0.9}, arguments=LAYERWISE),
+    SmallRun("RAdam, softplus", "RAdam", {"sqr_mom": 0.9, "beta": 50.0}),
+    SmallRun("RAdam, L2", "RAdam", {"sqr_mom": 0.9, **L2}),
+    SmallRun("QHAdam", "QHAdam", arguments=LAYERWISE),
+    SmallRun("QHAdam, L2", "QHAdam", {"nu_1": 0.6, "nu_2": 0.9, **L2}),
+    SmallRun("Larc", "Larc", arguments=(10, (0.05, 0.5))),
+    SmallRun("Larc without momentum, LARS", "Larc", {"mom": 0.0, "clip": False}, arguments=(10, 0.5)),
+    SmallRun("Larc, L2", "Larc", L2, arguments=(10, 0.5)),
+    SmallRun("Lamb", "Lamb", arguments=LAYERWISE),
+    SmallRun("Lamb, L2", "Lamb", L2),
+    SmallRun("ranger", "ranger", {"k": 3}, "fit_flat_cos", arguments=(10, 0.02)),
+    SmallRun("Lookahead over Adam", "Adam", {}, lookahead=True, arguments=(14, 0.02)),
+    SmallRun("torch.AdamW", "torch.AdamW", keywords={"wd": 0.0}),
+    SmallRun("torch.SGD", "torch.SGD", {"momentum": 0.9}, keywords={"wd": 0.0}),
+    SmallRun("fit_flat_cos", "Adam", {}, "fit_flat_cos", (8, (0.005, 0.05)), {"pct_start": 0.5}),
+    SmallRun("fit_sgdr", "SGD", {"mom": 0.9}, "fit_sgdr", (2, 3, 0.05), {"cycle_mult": 3}),
+    SmallRun("fit_one_cycle, momentum by hand", "Adam", {}, arguments=LAYERWISE, keywords={"moms": (0.8, 0.7, 0.9), "wd": 0.3}),
+)
+"""Decay is 0.1 unless a keyword says otherwise; biases and norm parameters are spared."""
+
+
+def small_network() -> nn.Sequential:
+    """Three parts with a norm layer among them, 4 numbers in and 1 out, with weights by formula.
+
+    The layer before the norm has no bias: its gradient would be rounding alone, which a small eps blows up to a step.
+    """
+    layers = nn.Sequential(
+        nn.Linear(4, 6, bias=False), nn.Sequential(nn.BatchNorm1d(6), nn.Tanh(), nn.Linear(6, 5)), nn.Linear(5, 1)
+    )
+    with torch.no_grad():
+        for i, parameter in enumerate(layers.parameters()):
+            wave = torch.sin(torch.arange(parameter.numel(), dtype=torch.float64) * 1.7 + i)
+            parameter.copy_((0.6 * wave + (1.0 if i == 1 else 0.0)).reshape(parameter.shape))
+    return layers
+
+
+def small_data() -> tuple[Tensor, Tensor]:
+    """The one batch of a small run: float32 (16, 4) and (16, 1)."""
+    x = torch.sin(torch.arange(64, dtype=torch.float64).reshape(16, 4) * 0.9)
+    return x.float(), (x[:, :1] * x[:, 1:2] + 0.5 * x[:, 2:3]).float()
+
+
 def images(split: str, kind: str) -> np.ndarray:
     """Pictures of a split: uint8 (N, 48, 48, 3), N = 64 for `train` and 32 for `valid`.
 

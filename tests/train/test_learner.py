@@ -11,7 +11,6 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from torch import nn
 from torchvision.models import resnet18
 
@@ -21,7 +20,9 @@ from sightline.data.dataloaders import DataLoaders
 from sightline.data.factories import ImageDataLoaders
 from sightline.data.transforms import Resize
 from sightline.errors import BundleError, ModelError, NonFiniteLossError, OptionError, SightlineWarning, WeightsError
-from sightline.metrics import accuracy, accuracy_multi, error_rate, rmse
+from sightline.metrics.multi_label import accuracy_multi
+from sightline.metrics.regression import rmse
+from sightline.metrics.single_label import accuracy, error_rate
 from sightline.predict import Predictor, load_learner
 from sightline.runtime import set_seed
 from sightline.target import SingleLabel
@@ -320,7 +321,7 @@ def test_predict_unpacks_and_agrees_with_get_preds(learn):
         assert int(decision) == int(decided[i])
         assert label == learn.dls.vocab[int(decided[i])]
     picture, label, _, _ = learn.predict(path, with_input=True)
-    assert isinstance(picture, Image.Image)
+    assert (picture.shape, picture.dtype) == ((3, 32, 32), torch.uint8)
 
 
 def test_predict_leaves_the_network_in_its_mode(learn):
@@ -465,7 +466,9 @@ def test_vision_learner_has_the_promised_signature():
         default = parameter.default
         shown = getattr(default, "__name__", default)
         parts.append(name if default is inspect.Parameter.empty else f"{name}={shown}")
-        assert parameter.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
+        # What is ours beyond the field's own arguments can only be named.
+        assert (parameter.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD) == (name != "cls")
+    assert parts.pop() == "cls=Learner"
     assert ", ".join(parts) == promised
 
 
@@ -566,6 +569,10 @@ def test_the_loss_may_be_changed_between_fits(learn):
     assert learn.objective.name == "CrossEntropyLoss"
     smooth = learn.validate()[0]
     learn.loss_func = None
+    logits, labels = torch.tensor([[2.0, 0.0, 0.0]]), torch.tensor([0])
+    assert float(learn.loss_func(logits, labels)) == pytest.approx(math.log(1 + 2 * math.exp(-2)))
+    assert "cross-entropy, because each picture has exactly one label" in repr(learn.loss_func)
+    assert Learner(learn.dls, learn.model, loss_func=learn.loss_func).objective.loss_func is None
     assert learn.validate()[0] != smooth
     with pytest.raises(OptionError, match=r"Expected such as CrossEntropyLoss\(\)"):
         learn.loss_func = nn.CrossEntropyLoss

@@ -12,11 +12,11 @@ from rich.console import Console
 from torch import nn
 
 from sightline.data.dataloaders import DataLoaders
-from sightline.metrics import error_rate
+from sightline.metrics.single_label import error_rate
 from sightline.target import SingleLabel
 from sightline.train import progress
 from sightline.train.learner import Learner
-from sightline.train.progress import LogDisplay, NotebookDisplay, Progress, TerminalDisplay, choose_display, row_text
+from sightline.train.progress import LogDisplay, NotebookDisplay, ProgressCallback, TerminalDisplay, choose_display, row_text
 
 
 def learner() -> Learner:
@@ -107,4 +107,4 @@ def test_rows_show_blank_where_there_is_no_figure():
 
 
 def test_a_display_of_ones_own_serves():
-    assert Progress(lambda: None).display_of() is None
+    assert ProgressCallback(lambda: None).display_of() is None

@@ -8,7 +8,7 @@ from torch import nn
 
 from sightline.data.dataloaders import DataLoaders
 from sightline.errors import NonFiniteLossError
-from sightline.metrics import accuracy
+from sightline.metrics.single_label import accuracy
 from sightline.target import SingleLabel
 from sightline.train.events import (
     Callback,

@@ -2,61 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sightline.bundle import Bundle
 from sightline.data.dataloaders import DataLoaders
-from sightline.data.foreign import ForeignLoader
-from sightline.data.loading import AnyLoader
-from sightline.errors import BundleError, ModelError, OptionError, counted, listed
-from sightline.losses import LossFunction, Objective
-from sightline.model.freeze import freeze_to, norm_and_bias_parameters, norm_parameters
+from sightline.errors import ModelError, OptionError
+from sightline.losses.objective import LossFunction, Objective
+from sightline.model.freeze import norm_and_bias_parameters, norm_parameters
 from sightline.model.vision import ModelSpec
 from sightline.model.zoo import Stats
-from sightline.predict import Prediction, Predictor, evaluating, infer
-from sightline.runtime import Precision, plan_runtime
-from sightline.train.callbacks import GatherPreds, ParamScheduler, SkipToEpoch, TrainEval
-from sightline.train.checkpoint import load_checkpoint, save_checkpoint
-from sightline.train.events import CallbackHost, Callbacks, each
+from sightline.predict import infer
+from sightline.runtime import plan_runtime
+from sightline.train.callbacks.core import SkipToEpoch, TrainEvalCallback
+from sightline.train.checkpoint import load_model, save_model, weights_path
+from sightline.train.events import Callbacks, each
+from sightline.train.fits import Fits
+from sightline.train.groups import ParameterGroups, Splitter, describe_groups, trainable_params, warn_of_left_out
 from sightline.train.optim import Adam, Optimizer, OptimizerFunction
-from sightline.train.plan import Plan, fine_tune_phases, make_plan, whole_epochs
-from sightline.train.progress import Progress
+from sightline.train.plan import whole_epochs
+from sightline.train.precision import Precisions
+from sightline.train.progress import ProgressCallback
+from sightline.train.readouts import Readouts
 from sightline.train.recorder import Recorder
-from sightline.train.schedule import one_cycle
-from sightline.train.summary import summarize
-
-Rates = float | slice | Sequence[float]
-Splitter = Callable[[nn.Module], Sequence[Sequence[nn.Parameter]]]
-
-_STEP = ("dl", "batch", "xb", "yb", "pred", "loss", "loss_grad", "iter", "n_iter", "training")
+from sightline.train.schedule import Rates
+from sightline.train.summary import describe, summarize
 
 
-def trainable_params(model: nn.Module) -> list[list[nn.Parameter]]:
-    """All parameters of `model` that train, as one group."""
-    return [[parameter for parameter in model.parameters() if parameter.requires_grad]]
+class Learner(Fits, Readouts, Precisions):
+    """Trains a network on data loaders: the loop, what trains in it, and its files.
 
-
-class Learner(CallbackHost):
-    """Trains a network on data loaders.
+    Schedules over the loop are in `Fits`, what is asked afterwards is in `Readouts`, how numbers are held in `Precisions`.
 
     Attributes:
         dls: The data.
         model: The network, on the device of `dls`.
         target: What the labels are; see `sightline.target`.
         objective: The loss in use.
-        opt: The optimizer, None before the first fit or freeze.
+        opt: The optimizer, None before the first fit or freeze, and after another splitter or `opt_func` was set.
         cbs: The callbacks, in the order in which they were added.
         recorder: The record of all fits.
         runtime: Device and precision.
-        frozen_to: Parameter groups below this number do not train.
         batch, xb, yb, x, y, pred, loss, loss_grad: What the current step works on.
+        yb1, lam: Where pictures are mixed: the labels that were mixed in, and the share `(N,)` of each picture's own.
         epoch, n_epoch, iter, n_iter, train_iter, pct_train, training: How far the current fit is.
     """
 
@@ -67,6 +57,8 @@ class Learner(CallbackHost):
     pred: Any
     loss: Any
     loss_grad: Any
+    yb1: tuple[Tensor, ...]
+    lam: Tensor | None
     opt: Optimizer | None
 
     def __init__(
@@ -97,7 +89,7 @@ class Learner(CallbackHost):
             loss_func: `(logits, encoded labels) -> Tensor` in place of the target's loss.
             opt_func: Makes the torch optimizer from parameter groups and `lr`.
             lr: Default learning rate.
-            splitter: Gives the parameters in groups, lowest first.
+            splitter: Gives the parameters in groups, lowest first; see `sightline.train.groups`.
             cbs: Callbacks, or their classes.
             metrics: Figures for people, one or several; see `sightline.metrics`.
             path: Folder of `save` and `load`; None is that of `dls`.
@@ -115,18 +107,18 @@ class Learner(CallbackHost):
         self.runtime = found if found.device == dls.device else plan_runtime(dls.device)
         self.model = model.to(self.runtime.device)
         self.loss_func = loss_func
+        self.opt = None
         self.opt_func, self.lr, self.splitter = opt_func, lr, splitter
         self.wd, self.wd_bn_bias, self.train_bn, self.moms = wd, wd_bn_bias, train_bn, moms
         self.metrics = metrics
         self.path, self.model_dir = Path(dls.path if path is None else path), model_dir
-        self.opt = None
-        self.frozen_to, self.epochs_done, self.phase_name = 0, 0, "fit"
+        self.epochs_done = 0
         self.epoch = self.n_epoch = self.iter = self.n_iter = self.train_iter = 0
         self.pct_train, self.training = 0.0, False
-        self.recorder, self.progress = Recorder(), Progress()
+        self.recorder, self.progress = Recorder(), ProgressCallback()
         super().__init__()
         self._clear_step()
-        self.add_cbs([TrainEval(), self.recorder, self.progress]).add_cbs(cbs)
+        self.add_cbs([TrainEvalCallback(), self.recorder, self.progress]).add_cbs(cbs)
         self("after_create")
 
     @property
@@ -148,13 +140,25 @@ class Learner(CallbackHost):
         self._dls = dls.with_stats(*self.stats) if self.stats is not None and not dls.normalizes else dls
 
     @property
-    def loss_func(self) -> LossFunction | None:
-        """The loss of your own, None where the labels' own is in use; may be changed between fits."""
-        return self.objective.loss_func
+    def loss_func(self) -> LossFunction:
+        """The loss in use, called with outputs and encoded labels: your own, or the one that fits the labels.
+
+        Assign another between fits; None takes the labels' own again.
+        """
+        return self.objective if self.objective.loss_func is None else self.objective.loss_func
 
     @loss_func.setter
     def loss_func(self, loss_func: LossFunction | None) -> None:
         self.objective = Objective(self.target, loss_func).to(self.runtime.device)
+
+    @property
+    def metrics(self) -> list[Any]:
+        """The figures shown for people; assign one, several or none."""
+        return self._metrics
+
+    @metrics.setter
+    def metrics(self, metrics: Any) -> None:
+        self._metrics = [] if metrics is None else list(metrics) if isinstance(metrics, (list, tuple)) else [metrics]
 
     # ---------------------------------------------------------------- the loop
 
@@ -190,6 +194,7 @@ class Learner(CallbackHost):
                 opt.set_hyper("wd", decay)
             opt.set_hyper("lr", self.lr if lr is None else lr)
             self.n_epoch = n_epoch
+            self.run += self.phase_name == "fit"
             try:
                 self._with_events("fit", self._do_fit)
             finally:
@@ -223,14 +228,15 @@ class Learner(CallbackHost):
             self.batch = batch.to(self.runtime.device)
             self.xb = (self.batch.image,)
             self.yb = () if self.batch.target is None else (self.batch.target,)
-            self.pred = self.loss = self.loss_grad = None
+            self.pred = self.loss = self.loss_grad = self.lam = None
+            self.yb1 = ()
             self._with_events("batch", self._one_batch)
 
     def _one_batch(self) -> None:
         self.pred = infer(self.model, self.xb[0], self.runtime)
         self("after_pred")
         if self.yb:
-            self.loss_grad = self.objective.mean(self.pred, *self.yb)
+            self.loss_grad = self._loss()
             self.loss = self.loss_grad.detach()
         self("after_loss")
         if self.training and self.yb and self.opt is not None:
@@ -238,21 +244,14 @@ class Learner(CallbackHost):
             self._with_events("step", self.opt.step)
             self.opt.zero_grad()
 
+    def _loss(self) -> Tensor:
+        if self.lam is None:
+            return self.objective.mean(self.pred, *self.yb)
+        return self.objective.mixed_mean(self.pred, self.y, self.yb1[0], self.lam)
+
     def _clear_step(self) -> None:
-        self.dl = self.batch = self.pred = self.loss = self.loss_grad = None
-        self.xb = self.yb = ()
-
-    @contextmanager
-    def no_bar(self) -> Iterator[Learner]:
-        """No progress bar within a block."""
-        with self.progress.without(bar=True):
-            yield self
-
-    @contextmanager
-    def no_logging(self) -> Iterator[Learner]:
-        """Neither bar nor table within a block."""
-        with self.progress.without(bar=True, table=True):
-            yield self
+        self.dl = self.batch = self.pred = self.loss = self.loss_grad = self.lam = None
+        self.xb = self.yb = self.yb1 = ()
 
     @property
     def x(self) -> Tensor:
@@ -269,13 +268,55 @@ class Learner(CallbackHost):
         """Exponential average of the training loss of this fit."""
         return self.recorder.smooth_loss
 
+    @property
+    def final_record(self) -> list[float | None]:
+        """Losses and metrics of the last epoch: [train_loss, valid_loss, *metrics]."""
+        return self.recorder.final_record
+
     # ---------------------------------------------------------------- optimizer, freezing
 
+    @property
+    def splitter(self) -> Splitter:
+        """Gives the parameters in groups, lowest first; with another one the next fit or freeze makes a new optimizer."""
+        return self._splitter
+
+    @splitter.setter
+    def splitter(self, splitter: Splitter) -> None:
+        if not callable(splitter):
+            raise OptionError(f"splitter={splitter!r} cannot be called. Expected a function from the network to groups.")
+        self._splitter, self.opt = splitter, None
+
+    @property
+    def opt_func(self) -> OptimizerFunction:
+        """Makes the optimizer; with another one the next fit or freeze makes a new optimizer."""
+        return self._opt_func
+
+    @opt_func.setter
+    def opt_func(self, opt_func: OptimizerFunction) -> None:
+        self._opt_func, self.opt = opt_func, None
+
+    @property
+    def frozen_to(self) -> int:
+        """Parameter groups below this number do not train."""
+        return 0 if self.opt is None else self.opt.frozen_idx
+
     def create_opt(self) -> Optimizer:
-        """A new optimizer over the splitter's groups."""
+        """A new optimizer over the splitter's groups; what is frozen stays so.
+
+        Warns:
+            SightlineWarning: Parameters that train are in no group.
+        """
         no_decay = () if self.wd_bn_bias else norm_and_bias_parameters(self.model)
+        before = self.opt
         self.opt = Optimizer(self.splitter(self.model), self.opt_func, lr=self.lr, no_decay=no_decay)
+        if before is not None and len(before.param_lists) == len(self.opt.param_lists):
+            self.opt.frozen_idx = before.frozen_idx
+        warn_of_left_out(self.model, self.opt.param_lists)
         return self.opt
+
+    def groups(self) -> ParameterGroups:
+        """The parameter groups: layers, parameters, how many of them train, rates. Print it."""
+        return describe_groups(self.opt or self.create_opt(), self.model)
 
     def freeze_to(self, n: int) -> None:
         """Train the parameter groups from `n` on; negative numbers count from the end.
@@ -283,14 +324,8 @@ class Learner(CallbackHost):
         Normalisation parameters of the frozen groups go on training where `train_bn` is set. The optimizer forgets its means.
         """
         opt = self.opt or self.create_opt()
-        groups = opt.param_lists
-        if not isinstance(n, int) or not -len(groups) <= n < len(groups):
-            raise OptionError(
-                f"freeze_to({n!r}): the network has {counted(len(groups), 'parameter group')}. "
-                f"Expected a whole number from {-len(groups)} to {len(groups) - 1}."
-            )
-        self.frozen_to = n if n >= 0 else len(groups) + n
-        freeze_to(groups, self.frozen_to, always_train=norm_parameters(self.model) if self.train_bn else ())
+        opt.always_train = norm_parameters(self.model) if self.train_bn else []
+        opt.freeze_to(n)
         opt.clear_state()
 
     def freeze(self) -> None:
@@ -313,247 +348,41 @@ class Learner(CallbackHost):
         """Train everything."""
         self.freeze_to(0)
 
-    # ---------------------------------------------------------------- fits with a schedule
-
-    def fit_one_cycle(
-        self,
-        n_epoch: int,
-        lr_max: Rates | None = None,
-        div: float = 25.0,
-        div_final: float = 1e5,
-        pct_start: float = 0.25,
-        wd: float | None = None,
-        moms: Sequence[float] | None = None,
-        cbs: Callbacks = None,
-        reset_opt: bool = False,
-        start_epoch: int = 0,
-    ) -> None:
-        """Train with one rise and fall of the learning rate, and the opposite of the momentum.
-
-        Args:
-            n_epoch: Passes over the training data.
-            lr_max: Highest rate: one, a slice, or one a group; None is the learner's.
-            div: The first rate is the highest divided by this.
-            div_final: The last rate is the highest divided by this.
-            pct_start: Share of the steps during which the rate rises.
-            wd: As in `fit`.
-            moms: Momentum at the start, in the middle, at the end; None is the learner's.
-            cbs: As in `fit`.
-            reset_opt: As in `fit`.
-            start_epoch: As in `fit`.
-        """
-        opt = self.create_opt() if self.opt is None or reset_opt else self.opt
-        opt.set_hyper("lr", self.lr if lr_max is None else lr_max)
-        highest = np.array([hyper["lr"] for hyper in opt.hypers])
-        moms = self.moms if moms is None else moms
-        scheds = one_cycle(highest, div=div, div_final=div_final, pct_start=pct_start, moms=moms)
-        self.fit(n_epoch, list(highest), wd, [ParamScheduler(scheds), *each(cbs)], start_epoch=start_epoch)
-
-    def fine_tune(
-        self,
-        epochs: int,
-        base_lr: float = 2e-3,
-        freeze_epochs: int = 1,
-        lr_mult: float = 100,
-        pct_start: float = 0.3,
-        div: float = 5.0,
-        **one_cycle_args: Any,
-    ) -> None:
-        """Train the head alone for `freeze_epochs`, then everything for `epochs`, lower groups at lower rates.
-
-        Args:
-            epochs: Epochs of the second phase.
-            base_lr: Highest rate of the first phase; half of it is the head's highest rate in the second.
-            freeze_epochs: Epochs of the first phase.
-            lr_mult: In the second phase the lowest group's rate is the head's divided by this.
-            pct_start: Share of the second phase during which rates rise.
-            div: The second phase begins at its highest rates divided by this.
-            one_cycle_args: Further arguments of `fit_one_cycle`, for both phases; `cbs` too.
-
-        Raises:
-            OptionError: An argument of either phase is outside what it may be; nothing was trained.
-        """
-        fine_tune_phases(self, epochs, base_lr, freeze_epochs, lr_mult, pct_start, div)
-        one_cycle_args["cbs"] = each(one_cycle_args.get("cbs"))
-        with self._phase("head"):
-            self.freeze()
-            self.fit_one_cycle(freeze_epochs, slice(base_lr), pct_start=0.99, **one_cycle_args)
-        base_lr /= 2
-        with self._phase("all"):
-            self.unfreeze()
-            self.fit_one_cycle(epochs, slice(base_lr / lr_mult, base_lr), pct_start=pct_start, div=div, **one_cycle_args)
-
-    @contextmanager
-    def _phase(self, name: str) -> Iterator[None]:
-        self.phase_name = name
-        try:
-            yield
-        finally:
-            self.phase_name = "fit"
-
-    # ---------------------------------------------------------------- looking ahead
-
-    def plan(
-        self,
-        epochs: int,
-        base_lr: float = 2e-3,
-        freeze_epochs: int = 1,
-        lr_mult: float = 100,
-        pct_start: float = 0.3,
-        div: float = 5.0,
-        wd: float | None = None,
-        **one_cycle_args: Any,
-    ) -> Plan:
-        """What `fine_tune` with these arguments is about to do, in words; nothing is trained. Print it."""
-        phases = fine_tune_phases(self, epochs, base_lr, freeze_epochs, lr_mult, pct_start, div)
-        return make_plan(self, phases, wd=self.wd if wd is None else wd)
-
-    def summary(self) -> str:
-        """The layers of the network with output shapes and parameters, as text; one batch is passed through."""
-        return summarize(self)
-
-    # ---------------------------------------------------------------- validation and prediction
-
-    @property
-    def metrics(self) -> list[Any]:
-        """The figures shown for people; assign one, several or none."""
-        return self._metrics
-
-    @metrics.setter
-    def metrics(self, metrics: Any) -> None:
-        self._metrics = [] if metrics is None else list(metrics) if isinstance(metrics, (list, tuple)) else [metrics]
-
-    def validate(self, ds_idx: int = 1, dl: Any = None, cbs: Callbacks = None) -> list[float | None]:
-        """Loss and metrics over a loader: [loss, *metrics].
-
-        Args:
-            ds_idx: 1 for validation, 0 for the training pictures, unaugmented.
-            dl: A loader in their place.
-            cbs: Callbacks of this pass only.
-        """
-        with self._aside(cbs):
-            self._do_validate(self._loader(ds_idx, dl))
-            return list(self.recorder.log)
-
-    @contextmanager
-    def _aside(self, cbs: Callbacks) -> Iterator[None]:
-        """A pass of its own within a block; a fit around it finds everything as it left it."""
-        before = {name: getattr(self, name) for name in _STEP}
-        with self.no_logging(), self.added_cbs(cbs), self.recorder.aside(), evaluating(self.model):
-            try:
-                yield
-            finally:
-                for name, value in before.items():
-                    setattr(self, name, value)
-
-    def get_preds(
-        self,
-        ds_idx: int = 1,
-        dl: Any = None,
-        with_input: bool = False,
-        with_decoded: bool = False,
-        with_loss: bool = False,
-        act: Callable[[Tensor], Tensor] | None = None,
-        reorder: bool = True,
-        cbs: Callbacks = None,
-    ) -> tuple[Any, ...]:
-        """Predictions for every picture of a loader, on the CPU.
-
-        Args:
-            ds_idx: 1 for validation, 0 for the training pictures, unaugmented.
-            dl: A loader, or a list of batches, in their place.
-            with_input: Images too, float `(N, C, H, W)`, first in the result.
-            with_decoded: Decisions too.
-            with_loss: One loss a picture too, last in the result.
-            act: In place of the target's activation.
-            reorder: In the order of the loader's pictures, even if it shuffles.
-            cbs: Callbacks of this pass only.
-
-        Returns:
-            `([images], probabilities (N, K), targets or None, [decisions], [losses])`. Pictures that cannot be read are left
-            out, and named in the loader's `set_aside`.
-        """
-        loader = self._loader(ds_idx, dl)
-        gather = GatherPreds(with_input=with_input, with_loss=with_loss)
-        with self._aside([gather, *each(cbs)]):
-            self._do_validate(loader)
-        act, n_out = act or self.target.activate, self.target.num_outputs
-        return gather.result(act, self.target.decide, loader, n_out=n_out, with_decoded=with_decoded, reorder=reorder)
-
-    def _loader(self, ds_idx: int, dl: Any) -> AnyLoader:
-        if dl is None:
-            return self.dls.evaluation(ds_idx)
-        return dl if isinstance(dl, AnyLoader) else ForeignLoader(dl, self.runtime.device)
-
-    def predictor(self) -> Predictor:
-        """The predictor of this network as it is now: what an exported file would give."""
-        return Predictor(self.model, self.target, self.dls.pipeline, self.runtime)
-
-    def predict(self, item: Any, with_input: bool = False) -> Prediction | tuple[Any, ...]:
-        """The label of one picture: `label, decision, probabilities = learn.predict("cat.jpg")`.
-
-        Args:
-            item: Path, PIL image, array `(H, W, C)`, tensor `(C, H, W)` or bytes.
-            with_input: Put the decoded picture before the three.
-        """
-        prediction = self.predictor().predict(item)
-        return (self.dls.pipeline.picture(item), *prediction) if with_input else prediction
-
     # ---------------------------------------------------------------- files
 
-    def export(self, fname: str | Path = "export.safetensors") -> Path:
-        """Write network, target and preprocessing to one file, from which `load_learner` predicts anywhere.
+    def save(self, file: str | Path, with_opt: bool = True) -> Path:
+        """Write the network's weights, and the optimizer's state, to `path/model_dir/file.safetensors`; returns the path.
 
         Args:
-            fname: Path of the file; relative to the current folder.
-
-        Returns:
-            The path.
+            file: A name, with folders or not, or an absolute path; the endings .pth and .pt are taken for .safetensors.
+            with_opt: Write the optimizer's state too.
 
         Raises:
-            BundleError: Something in use is code of your own, which a file never carries; the message names it.
+            WeightsError: The file cannot be written.
         """
-        own = self.dls.pipeline.custom_names
-        if own:
-            raise BundleError(
-                f"The transforms {listed(own)} are code of your own, which a file never carries. Apply them to the pictures "
-                "before predicting, and build the loaders without them; or share the weights alone: learn.save(...)."
-            )
-        pipeline, precision = self.dls.pipeline, self.runtime.precision
-        bundle = Bundle.of(self.model, self.spec, self.target, pipeline.preprocess, self.recorder.record, precision)
-        return bundle.save(fname)
+        return save_model(weights_path(self.path / self.model_dir, file), self.model, self.opt, with_opt)
 
-    def save(self, name: str, with_opt: bool = True) -> Path:
-        """Write the network's weights, and the optimizer's state, to `path/model_dir/name.safetensors`; returns the path."""
-        return save_checkpoint(self._weights_path(name), self.model, self.opt if with_opt else None)
+    def load(
+        self, file: str | Path, device: str | int | torch.device | None = None, with_opt: bool = True, strict: bool = True
+    ) -> Self:
+        """Take over what `save` wrote, or the weights of a file `.pth` of that name; returns self.
 
-    def load(self, name: str, with_opt: bool = True, strict: bool = True) -> Learner:
-        """Take over what `save` wrote; returns self.
+        Args:
+            file: As in `save`.
+            device: Where the file is read to at first; the network stays where it is.
+            with_opt: Take over the optimizer's state too, where there is one.
+            strict: Refuse a file that does not fit; False takes over what fits.
 
         Raises:
             WeightsError: There is no such file, or it does not fit this network.
         """
         opt = (self.opt or self.create_opt()) if with_opt else None
-        load_checkpoint(self._weights_path(name), self.model, opt, strict=strict)
+        load_model(weights_path(self.path / self.model_dir, file), self.model, opt, with_opt, device, strict)
         return self
 
-    def _weights_path(self, name: str) -> Path:
-        if not Path(name).name:
-            raise OptionError(f"name={name!r} is not the name of a file.")
-        path = self.path / self.model_dir / name
-        return path if path.suffix == ".safetensors" else path.with_name(path.name + ".safetensors")
+    def summary(self) -> str:
+        """The layers of the network with output shapes and parameters, as text; one batch is passed through."""
+        return summarize(self)
 
-    # ---------------------------------------------------------------- precision
-
-    def to_precision(self, precision: Precision) -> Learner:
-        """Compute in 'fp32' or 'bf16' from now on; returns self."""
-        self.runtime = self.runtime.with_precision(precision)
-        return self
-
-    def to_fp32(self) -> Learner:
-        """Compute in 32-bit floats from now on; returns self."""
-        return self.to_precision("fp32")
-
-    def to_bf16(self) -> Learner:
-        """Compute in bfloat16 where that is safe from now on, weights staying in 32 bits; returns self."""
-        return self.to_precision("bf16")
+    def __repr__(self) -> str:
+        return describe(self)

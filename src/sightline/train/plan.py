@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sightline.errors import OptionError, counted, listed, name_of
-from sightline.metrics import named_metrics
+from sightline.metrics.gathering import named_metrics
 from sightline.train.schedule import spread
 
 if TYPE_CHECKING:

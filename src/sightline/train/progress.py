@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from html import escape
 from typing import Any, ClassVar, Protocol
 
 from rich.console import Console
@@ -36,11 +37,14 @@ class Display(Protocol):
     def row(self, values: list[str]) -> None:
         """An epoch ended; its row of the table."""
 
+    def note(self, text: str) -> None:
+        """A line from a callback, beside the table."""
+
     def end(self) -> None:
         """The fit ended, well or not."""
 
 
-class Progress(Callback):
+class ProgressCallback(Callback):
     """Shows how far a fit is.
 
     Attributes:
@@ -98,10 +102,14 @@ class Progress(Callback):
 
     def after_epoch(self) -> None:
         """Add the epoch's row."""
-        rows = self.learn.recorder.record.rows
-        # An epoch that was skipped has no row.
-        if self._display is not None and rows[-1]["kind"] == "epoch" and rows[-1]["epoch"] == self.learn.epoch:
-            self._display.row(row_text(rows[-1]))
+        row = self.learn.recorder.epoch_row
+        if self._display is not None and row is not None:
+            self._display.row(row_text(row))
+
+    def note(self, text: str) -> None:
+        """Show a line beside the table, while there is one."""
+        if self._display is not None:
+            self._display.note(text)
 
     def close(self) -> None:
         """End the display."""
@@ -122,6 +130,11 @@ def row_text(row: dict[str, Any]) -> list[str]:
     figures = [row["train_loss"], row["valid_loss"], *row["metrics"].values()]
     minutes, seconds = divmod(round(row["seconds"]), 60)
     return [str(row["epoch"]), *("" if f is None else f"{f:.6f}" for f in figures), f"{minutes:02d}:{seconds:02d}"]
+
+
+def say(line: str) -> None:
+    """Print one line, as plain text."""
+    Console().print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def choose_display() -> Display:
@@ -161,6 +174,10 @@ class LogDisplay:
     def row(self, values: list[str]) -> None:
         """Print a row."""
         self._line(values)
+
+    def note(self, text: str) -> None:
+        """Print a line."""
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def end(self) -> None:
         """Nothing is open."""
@@ -219,6 +236,7 @@ class NotebookDisplay:
         self._handle = display(HTML(""), display_id=True)
         self._columns: list[str] = []
         self._rows: list[list[str]] = []
+        self._notes: list[str] = []
         self._bar = ""
 
     def begin(self, columns: list[str]) -> None:
@@ -243,17 +261,21 @@ class NotebookDisplay:
         self._bar = ""
         self._draw()
 
+    def note(self, text: str) -> None:
+        """Add a line below the table."""
+        self._notes.append(text)
+        self._draw()
+
     def end(self) -> None:
         """Leave the table without a bar."""
         self._bar = ""
         self._draw()
 
     def _draw(self) -> None:
-        self._handle.update(self._html(self._table() + self._bar))
+        notes = "".join(f"<div>{escape(note)}</div>" for note in self._notes)
+        self._handle.update(self._html(self._table() + notes + self._bar))
 
     def _table(self) -> str:
-        from html import escape
-
         lines = [("th", self._columns), *(("td", row) for row in self._rows)]
         body = "".join(f"<tr>{''.join(f'<{tag}>{escape(cell)}</{tag}>' for cell in cells)}</tr>" for tag, cells in lines)
         return f'<table class="dataframe">{body}</table>'

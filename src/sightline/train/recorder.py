@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from sightline.errors import NonFiniteLossError
-from sightline.metrics import Accumulator, accumulators, check_metrics, named_metrics
+from sightline.errors import NonFiniteLossError, OptionError
+from sightline.metrics.gathering import Accumulator, accumulators, check_metrics, named_metrics
 from sightline.record import Record, Row
 from sightline.runtime import peak_memory_mib
 from sightline.train.events import Callback
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 READ_EVERY_S = 0.5
 SMOOTHING = 0.98
@@ -32,14 +36,19 @@ class Recorder(Callback):
 
     Attributes:
         record: All rows, of all fits of this learner.
-        log: The last epoch's figures in the order of `metric_names`, without epoch and time.
+        figures: Validation loss and metrics of the last validation.
+        hps: What schedules set in the last fit: values of the last group by name, one a step.
+        sweep: The record of the last `lr_find`, None before there was one; `lrs` and `losses` show it until the next fit.
     """
 
     order: ClassVar[int] = -9
 
     def __init__(self) -> None:
         self.record = Record()
-        self.log: list[float | None] = []
+        self.figures: list[float | None] = []
+        self.hps: dict[str, list[float]] = {}
+        self.sweep: Record | None = None
+        self._shows_sweep = False
         self._gathered: list[Accumulator] = []
         self._unread: list[tuple[Row, Tensor]] = []
         self._average = _Average()
@@ -64,11 +73,44 @@ class Recorder(Callback):
     @property
     def values(self) -> list[list[float | None]]:
         """Losses and metrics of every epoch of the last fit: [train_loss, valid_loss, *metrics]."""
-        rows = self.record.of("epoch", phase=self.record.phases - 1)
+        rows = self._shown.of("epoch", phase=self._shown.phases - 1)
         return [[row["train_loss"], row["valid_loss"], *row["metrics"].values()] for row in rows]
 
     @property
-    def smooth_loss(self) -> float:
+    def iters(self) -> list[int]:
+        """How many training steps the last fit had done at the end of every epoch."""
+        self.read()
+        ends: list[int] = []
+        steps = 0
+        for row in self._shown.rows:
+            if row["kind"] == "phase":
+                ends, steps = [], 0
+            steps += row["kind"] == "step"
+            ends += [steps] if row["kind"] == "epoch" else []
+        return ends
+
+    @property
+    def final_record(self) -> list[float | None]:
+        """The last row of `values`; empty before the first epoch."""
+        return self.values[-1] if self.values else []
+
+    @property
+    def log(self) -> list[Any]:
+        """The present epoch's row in the order of `metric_names`, the time as text; before it is written, the epoch alone."""
+        row = self.epoch_row
+        if row is None:
+            return [self.learn.epoch]
+        minutes, seconds = divmod(round(row["seconds"]), 60)
+        return [row["epoch"], row["train_loss"], row["valid_loss"], *row["metrics"].values(), f"{minutes:02d}:{seconds:02d}"]
+
+    @property
+    def epoch_row(self) -> Row | None:
+        """The row of the present epoch, once it is written; None before, and where the epoch was skipped."""
+        last = self.record.rows[-1] if self.record.rows else None
+        return last if last is not None and last["kind"] == "epoch" and last["epoch"] == self.learn.epoch else None
+
+    @property
+    def smooth_loss(self) -> float:  # type: ignore[override]
         """Exponential average of the training loss so far in this fit."""
         self.read()
         return self._average.value
@@ -99,6 +141,7 @@ class Recorder(Callback):
         learn = self.learn
         check_metrics(learn.metrics, learn.target)
         self._average = _Average()
+        self._shows_sweep, self.hps = False, {}
         self._read_at = time.monotonic()
         self.record.add(
             "phase",
@@ -114,7 +157,7 @@ class Recorder(Callback):
         self._started = time.monotonic()
         self._trained_s = 0.0
         self._images = 0
-        self.log = []
+        self.figures = []
 
     def before_train(self) -> None:
         """Start the training clock."""
@@ -122,7 +165,7 @@ class Recorder(Callback):
 
     def before_validate(self) -> None:
         """Empty the metrics."""
-        self._gathered = [_ValidLoss(self.learn), *accumulators(self.learn.metrics, self.learn.target)]
+        self._gathered = [_ValidLoss(self.learn), *accumulators(self.learn.metrics, self.learn.target, self.learn)]
 
     def before_backward(self) -> None:
         """On a CPU, where looking costs nothing, stop before a loss that is no number spoils the weights."""
@@ -163,15 +206,15 @@ class Recorder(Callback):
 
     def after_validate(self) -> None:
         """Keep the figures of this validation."""
-        self.log = [one.value() for one in self._gathered]
+        self.figures = [one.value() for one in self._gathered]
 
     def after_epoch(self) -> None:
         """Write the epoch's row, unless the epoch was skipped."""
         self.read()
-        if not self._images and not self.log:
+        if not self._images and not self.figures:
             return
         names = [name for name, _ in named_metrics(self.learn.metrics)]
-        valid_loss, *metrics = self.log or [None] * (1 + len(names))
+        valid_loss, *metrics = self.figures or [None] * (1 + len(names))
         self.record.add(
             "epoch",
             phase=self.record.phases - 1,
@@ -195,15 +238,114 @@ class Recorder(Callback):
     @contextmanager
     def aside(self) -> Iterator[None]:
         """A validation within a block that leaves the figures of the fit around it alone."""
-        before = self.log, self._gathered
+        before = self.figures, self._gathered
         try:
             yield
         finally:
-            self.log, self._gathered = before
+            self.figures, self._gathered = before
+
+    @contextmanager
+    def sweeping(self) -> Iterator[None]:
+        """A mock training within a block whose rows go to `sweep`, and leave no other trace."""
+        before = self.record, self.figures, self._gathered, self._average
+        self.record = Record()
+        try:
+            yield
+        finally:
+            self.sweep, self._shows_sweep, self._unread = self.record, True, []
+            self.record, self.figures, self._gathered, self._average = before
+
+    @property
+    def _shown(self) -> Record:
+        return self.sweep if self._shows_sweep and self.sweep is not None else self.record
 
     def _steps(self) -> list[Row]:
         self.read()
-        return self.record.of("step", phase=self.record.phases - 1)
+        return self._shown.of("step", phase=self._shown.phases - 1)
+
+    # ---------------------------------------------------------------- plots
+
+    def plot_loss(
+        self,
+        skip_start: int = 5,
+        with_valid: bool = True,
+        log: bool = False,
+        show_epochs: bool = False,
+        ax: Axes | None = None,
+        figsize: tuple[float, float] | None = None,
+    ) -> Figure:
+        """Plot the losses of the last fit: training by step, smoothed, and validation by epoch; returns the figure.
+
+        Args:
+            skip_start: Steps that are left out at the start.
+            with_valid: Draw the validation loss too.
+            log: Both axes logarithmic.
+            show_epochs: A dotted line at every epoch's end.
+            ax: Where to draw; None makes a figure.
+            figsize: Size of that figure in inches.
+        """
+        from sightline.train.plots import plot_losses
+
+        valid = [row[1] for row in self.values] if with_valid else []
+        return plot_losses(
+            self.losses, self.iters, valid, skip_start=skip_start, log=log, show_epochs=show_epochs, ax=ax, figsize=figsize
+        )
+
+    def plot_sched(
+        self,
+        keys: str | Sequence[str] | None = None,
+        figsize: tuple[float, float] | None = None,
+        ax: Axes | None = None,
+    ) -> Figure:
+        """Plot what schedules did to the hyper-parameters of the last group in the last fit; returns the figure.
+
+        Args:
+            keys: Which, such as `"lr"`; None is all that had a schedule, or rate and momentum where nothing had.
+            figsize: Size of the figure in inches.
+            ax: Where to draw a single one; None makes a figure.
+
+        Raises:
+            OptionError: There is none of that name, or no step was made.
+        """
+        from sightline.train.plots import plot_schedules
+
+        rows = self._steps()
+        plain = {name: [row[name][-1] for row in rows if row[name]] for name in ("lr", "mom")}
+        return plot_schedules(self.hps or {name: some for name, some in plain.items() if some}, keys, figsize, ax)
+
+    def plot_lr_find(
+        self,
+        skip_end: int = 5,
+        return_fig: bool = True,
+        suggestions: Sequence[tuple[float, float]] | None = None,
+        nms: Sequence[str] | None = None,
+        ax: Axes | None = None,
+        figsize: tuple[float, float] | None = None,
+    ) -> Figure | None:
+        """Plot loss over learning rate as the last `lr_find` saw them; returns the figure.
+
+        Args:
+            skip_end: Steps that are left out at the end.
+            return_fig: Return it.
+            suggestions: Points (rate, loss) to be marked.
+            nms: A name for each.
+            ax: Where to draw; None makes a figure.
+            figsize: Size of that figure in inches.
+
+        Raises:
+            OptionError: There was no `lr_find`.
+        """
+        from sightline.train.plots import plot_rates
+
+        if self.sweep is None:
+            raise OptionError("plot_lr_find has nothing to plot. Call learn.lr_find() first.")
+        rows = [row for row in self.sweep.of("step") if math.isfinite(row["smooth_loss"])]
+        kept = rows[: max(0, len(rows) - skip_end)] or rows
+        points = list(suggestions or [])
+        names = list(nms) if nms is not None else [f"{rate:.2g}" for rate, _ in points]
+        lrs, losses = [row["lr"][-1] for row in kept], [row["smooth_loss"] for row in kept]
+        figure = plot_rates(lrs, losses, points, names, ax=ax, figsize=figsize)
+        return figure if return_fig else None
 
 
 class _ValidLoss:

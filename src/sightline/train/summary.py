@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from sightline.errors import counted
+from sightline.metrics.gathering import named_metrics
 from sightline.predict import evaluating, infer
 
 if TYPE_CHECKING:
@@ -40,6 +42,23 @@ def summarize(learn: Learner) -> str:
             rule,
             f"parameters {total:,}; train {trained:,}; frozen {total - trained:,}",
             f"loss {learn.objective.name}; frozen up to parameter group {learn.frozen_to}",
+        ]
+    )
+
+
+def describe(learn: Learner) -> str:
+    """A learner in a few lines: network, data, loss, metrics, and what trains."""
+    parameters = list(learn.model.parameters())
+    total, trained = (sum(p.numel() for p in parameters if p.requires_grad or not only) for only in (False, True))
+    name = type(learn.model).__name__ if learn.spec is None else learn.spec.arch
+    metrics = ", ".join(metric for metric, _ in named_metrics(learn.metrics)) or "none"
+    epochs = f"{counted(learn.epochs_done, 'epoch')} done"
+    return "\n".join(
+        [
+            f"Learner: {name}, {counted(learn.target.num_outputs, 'output')}, on {learn.runtime.device}",
+            f"  data     {learn.dls!r}",
+            f"  loss     {learn.objective.name}; metrics: {metrics}",
+            f"  trains   {trained:,} of {total:,} parameters; {epochs}",
         ]
     )
 

@@ -11,11 +11,13 @@ from torch.nn.init import kaiming_normal_
 
 from sightline.data.dataloaders import DataLoaders
 from sightline.errors import ModelError, OptionError, counted
-from sightline.losses import LossFunction
+from sightline.losses.objective import LossFunction
 from sightline.model.vision import check_input, create_vision_model, parameter_groups
 from sightline.train.events import Callbacks
-from sightline.train.learner import Learner, Rates, Splitter
+from sightline.train.groups import Splitter
+from sightline.train.learner import Learner
 from sightline.train.optim import Adam, OptimizerFunction
+from sightline.train.schedule import Rates
 
 
 def vision_learner(
@@ -49,6 +51,8 @@ def vision_learner(
     lin_first: bool = False,
     y_range: tuple[float, float] | None = None,
     n_in: int = 3,
+    *,
+    cls: type[Learner] = Learner,
 ) -> Learner:
     """A learner whose network is a body from a zoo, pretrained if wanted, with a new head for the labels of `dls`.
 
@@ -84,6 +88,7 @@ def vision_learner(
         lin_first: Linear layers before their normalisation and dropout.
         y_range: Squeeze outputs into (low, high).
         n_in: Channels of the pictures.
+        cls: What to make: `Learner` or a class of your own that inherits from it.
 
     Raises:
         ArchitectureError: No architecture of that name.
@@ -100,7 +105,7 @@ def vision_learner(
     )  # fmt: skip
     if dls.preprocess is not None and dls.preprocess.output_size is not None:
         check_input(model, dls.preprocess.output_size)
-    learn = Learner(
+    learn = cls(
         dls, model, loss_func, opt_func, lr, splitter or parameter_groups, cbs, metrics, path, model_dir, wd, wd_bn_bias,
         train_bn, moms, spec=model.spec, stats=model.stats if normalize else None,
     )  # fmt: skip
