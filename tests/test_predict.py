@@ -14,7 +14,8 @@ from torchvision.models import resnet18
 
 from sightline.bundle import Bundle
 from sightline.data.pipeline import EvaluationPipeline
-from sightline.errors import ImageError
+from sightline.data.transforms import Resize
+from sightline.errors import ImageError, OptionError
 from sightline.model.vision import create_vision_model
 from sightline.predict import Predictor
 from sightline.preprocess import Preprocess
@@ -144,3 +145,69 @@ def test_grey_pictures_are_seen_in_grey(picture):
     buffer = io.BytesIO()
     picture.convert("L").save(buffer, "PNG")
     assert torch.equal(one.predict(buffer.getvalue()).probabilities, one.predict(picture.convert("L")).probabilities)
+
+
+# -------------------------------------------------------------------- as scripts written for fastai use it
+
+
+def test_batches_of_new_pictures_are_predicted_in_their_order(picture, tmp_path):
+    one = predictor()
+    pictures = [picture.rotate(90 * turn) for turn in range(5)]
+    loader = one.dls.test_dl(pictures, bs=2)
+    probabilities, targets, decided = one.get_preds(dl=loader, with_decoded=True)
+    expected = torch.stack([one.predict(item).probabilities for item in pictures])
+    assert torch.allclose(probabilities, expected, atol=1e-5)
+    assert targets is None
+    assert torch.equal(decided, expected.argmax(1))
+    images, again, _, losses = one.get_preds(dl=loader, with_input=True, with_loss=True)
+    assert images.shape == (5, 3, 32, 32)
+    assert torch.equal(again, probabilities)
+    assert losses is None
+    assert [one.dls.vocab[i] for i in decided] == [one.predict(item).label for item in pictures]
+    assert (one.dls.c, one.dls.device) == (3, one.runtime.device)
+
+
+def test_labelled_batches_have_losses(picture):
+    one = predictor()
+    images = one.dls.test_dl([picture, picture.rotate(90)]).one_batch().image
+    targets = torch.tensor([2, 0])
+    probabilities, found, losses = one.get_preds(dl=[(images, targets)], with_loss=True)
+    assert torch.equal(found, targets)
+    assert torch.allclose(losses, -probabilities[[0, 1], targets].log(), atol=1e-5)
+
+
+def test_what_only_the_training_had_is_refused_in_words(picture):
+    one = predictor()
+    with pytest.raises(OptionError, match=r"ds_idx=1 names data of the training.*test_dl\(files\)"):
+        one.get_preds()
+    with pytest.raises(OptionError, match="A loader has no option 'batchsize'"):
+        one.dls.test_dl([picture], batchsize=3)
+    with pytest.raises(OptionError, match="how the labels of pictures are read is not in an exported file"):
+        one.dls.test_dl([picture], with_labels=True)
+
+
+def test_a_predictor_is_quiet_already(picture):
+    one = predictor()
+    with one.no_bar() as quiet, quiet.no_logging():
+        assert quiet.predict(picture).label in one.vocab
+
+
+def test_with_input_puts_the_picture_first(picture):
+    shown, label, decision, probabilities = predictor().predict(picture, with_input=True)
+    expected = np.asarray(Resize(32)(picture))
+    assert np.array_equal(shown.permute(1, 2, 0).numpy(), expected)
+    assert label == TARGETS[0].decode(decision)
+    assert float(probabilities.sum()) == pytest.approx(1)
+
+
+def test_a_predictor_says_what_it_is(picture):
+    lines = repr(predictor()).splitlines()
+    assert lines[0].startswith("Predictor: VisionModel, 11,7")
+    assert lines[1] == "  labels    single_label, 3 outputs: 'a', 'b' and 'c'"
+    assert "size=(32, 32)" in lines[2]
+
+
+def test_an_activation_of_ones_own_is_used(picture):
+    one = predictor()
+    other = Predictor(one.model, one.target, one.pipeline, one.runtime, activate=lambda x: x.softmax(-1).sqrt())
+    assert torch.allclose(other.predict(picture).probabilities, one.predict(picture).probabilities.sqrt())

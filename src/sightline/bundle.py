@@ -220,5 +220,19 @@ def _hint(path: Path) -> str:
     with path.open("rb") as file:
         head = file.read(2)
     if head[:1] == b"\x80" or head == b"PK":
-        return "It looks like a pickle, which is code and is never loaded here; export again with learn.export(...)."
+        return of_pickle(path)
     return "Expected what learn.export(...) or `sightline train` wrote."
+
+
+def of_pickle(path: Path) -> str:
+    """What to do with a pickle, such as fastai exports, in words."""
+    weights = path.with_suffix(".pth").name
+    if path.suffix == ".pth":
+        return (
+            f"It looks like a pickle of torch's. If it holds weights: sightline convert {path.name} --arch NAME --labels NAMES."
+        )
+    return (
+        "It looks like a pickle, which is code and is never loaded here; fastai's learn.export(...) writes such files. Where "
+        f"fastai is installed, take the weights out: learn = load_learner('{path.name}'); torch.save(learn.model.state_dict(), "
+        f"'{weights}'); print(learn.dls.vocab). Then: sightline convert {weights} --arch NAME --labels NAMES."
+    )

@@ -5,19 +5,22 @@ It needs a network, a target and the evaluation pipeline; all three come from an
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
 
 from sightline.bundle import Bundle
+from sightline.data.loaders import Loader
 from sightline.data.pipeline import EvaluationPipeline
+from sightline.data.show import restored
 from sightline.data.sources import as_items
-from sightline.errors import ImageError, ModelError
+from sightline.errors import ImageError, ModelError, OptionError, listed
+from sightline.outputs import Collector, Outputs, as_loader
 from sightline.runtime import Precision, Runtime, plan_runtime
 from sightline.target import Target, Vocab
 
@@ -27,7 +30,8 @@ class Prediction:
     """What is predicted for one picture; unpacks, and is indexed, as `label, decision, probabilities`.
 
     Attributes:
-        label: The label as it was in the training data: a name, a list of names, or a number (or several).
+        label: The label as it was in the training data: a name, a list of names, a number (or several), or points `(n, 2)` in
+            pixels of the picture as it was given.
         decision: The label as a tensor: int64 class, bool `(K,)`, or float values.
         probabilities: Float32 `(K,)`, in the order of the vocabulary; for numbers, the values.
         source: Where the picture came from: what was given.
@@ -59,6 +63,76 @@ class Prediction:
         return [(self.vocab[int(place)], float(value)) for value, place in zip(values, places, strict=True)]
 
 
+@dataclass(frozen=True, eq=False)
+class NewPictures:
+    """What a predictor has in place of data loaders.
+
+    Attributes:
+        target: What the labels are.
+        pipeline: How pictures are prepared.
+        device: Where batches are made.
+    """
+
+    target: Target
+    pipeline: EvaluationPipeline
+    device: torch.device
+
+    @property
+    def vocab(self) -> Vocab | None:
+        """Names of the outputs, None for numbers."""
+        return self.target.vocab
+
+    @property
+    def c(self) -> int:
+        """Number of outputs."""
+        return self.target.num_outputs
+
+    def evaluation(self, ds_idx: int = 1) -> NoReturn:
+        """Nothing: an exported file holds no pictures.
+
+        Raises:
+            OptionError: Always.
+        """
+        raise OptionError(
+            f"ds_idx={ds_idx} names data of the training, which an exported file does not hold. Expected pictures: "
+            "dl=predictor.dls.test_dl(files)."
+        )
+
+    def test_dl(
+        self,
+        test_items: Any,
+        rm_type_tfms: int | None = None,
+        with_labels: bool = False,
+        device: str | torch.device | None = None,
+        *,
+        bs: int = 64,
+        num_workers: int | None = None,
+        **options: Any,
+    ) -> Loader:
+        """Batches of pictures, prepared as for validation; `Batch.index` is the position in `test_items`.
+
+        Args:
+            test_items: Paths, PIL images, arrays; or a folder.
+            rm_type_tfms: Has no meaning; fastai has it here.
+            with_labels: Refused: how labels are read is code, which a file does not carry.
+            device: Where batches are made; None takes that of the network.
+            bs: Pictures a batch.
+            num_workers: Threads that decode; None takes one a CPU, at most 8.
+            options: As for `Loader.new`: shuffle, drop_last, ...
+
+        Raises:
+            OptionError: `with_labels` is set, or an option is not known.
+        """
+        if with_labels:
+            raise OptionError(
+                "with_labels=True: how the labels of pictures are read is not in an exported file. Expected pictures alone; or "
+                "make loaders with a DataBlock or ImageDataLoaders, and pass them: get_preds(dl=dls.valid)."
+            )
+        place = self.device if device is None else plan_runtime(device).device
+        loader = self.pipeline.loader(test_items, bs=bs, num_workers=num_workers, device=place, target=self.target)
+        return loader.new(**options)
+
+
 class Predictor:
     """Predicts labels of pictures.
 
@@ -77,11 +151,23 @@ class Predictor:
         pipeline: EvaluationPipeline,
         runtime: Runtime | None = None,
         info: dict[str, Any] | None = None,
+        *,
+        activate: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
-        """Bring the parts together."""
+        """Bring the parts together.
+
+        Args:
+            model: Gives outputs `(N, K)` for images `(N, C, H, W)`.
+            target: What they mean.
+            pipeline: How pictures are prepared.
+            runtime: Device and precision; None takes the best device.
+            info: What an exported file says about itself.
+            activate: From outputs to probabilities, in place of the target's activation.
+        """
         self.runtime = runtime or plan_runtime()
         self.model = model.to(self.runtime.device)
         self.target, self.pipeline, self.info = target, pipeline, info or {}
+        self._activate = activate or target.activate
 
     @classmethod
     def load(
@@ -96,7 +182,7 @@ class Predictor:
         Args:
             path: What `Learner.export` wrote.
             device: Where to compute; None takes the best that is there.
-            precision: 'fp32' or 'bf16'; None is what the learner computed in.
+            precision: 'fp32', 'bf16' or 'fp16'; None is what the learner computed in.
             model: The network for a file whose architecture is code of your own; its weights come from the file.
 
         Raises:
@@ -113,11 +199,21 @@ class Predictor:
         """Names of the outputs, None for numbers."""
         return self.target.vocab
 
-    def predict(self, item: Any) -> Prediction:
-        """The prediction for one picture.
+    @property
+    def dls(self) -> NewPictures:
+        """What stands for the data of a learner: the vocabulary, and how batches of new pictures are made."""
+        return NewPictures(self.target, self.pipeline, self.runtime.device)
+
+    def predict(self, item: Any, rm_type_tfms: int | None = None, with_input: bool = False) -> Any:
+        """The prediction for one picture: `label, decision, probabilities = predictor.predict("cat.jpg")`.
 
         Args:
             item: Path, PIL image, array `(H, W, C)` or `(H, W)`, tensor `(C, H, W)`, or the bytes of a picture file.
+            rm_type_tfms: Has no meaning; fastai has it here.
+            with_input: Put the picture before the three as the network was given it, its colours restored: uint8 `(C, H, W)`.
+
+        Returns:
+            A `Prediction`; with `with_input`, a tuple of four.
 
         Raises:
             ImageError: The picture cannot be read.
@@ -126,7 +222,11 @@ class Predictor:
         if prediction.error is not None:
             name = repr(str(item)) if isinstance(item, (str, Path)) else "The picture"
             raise ImageError(f"{name} cannot be read: {prediction.error}.")
-        return prediction
+        return (self._seen(item), *prediction) if with_input else prediction
+
+    def _seen(self, item: Any) -> Tensor:
+        loader = self.pipeline.loader([item], bs=1, num_workers=0, target=self.target)
+        return restored(loader, loader.one_batch().image)[0][0]
 
     def predict_many(self, items: Any, bs: int = 64, workers: int | None = None) -> Iterator[Prediction]:
         """Predictions in the order of `items`, made batch by batch as they are asked for.
@@ -139,16 +239,88 @@ class Predictor:
             workers: Threads that decode; 0 decodes in this one.
         """
         sources: Sequence[Any] = list(as_items(items))
-        loader = self.pipeline.loader(sources, bs=bs, num_workers=workers, device=self.runtime.device, warn=False)
+        place, target = self.runtime.device, self.target
+        loader = self.pipeline.loader(sources, bs=bs, num_workers=workers, device=place, warn=False, target=target)
         position = 0
         for batch in loader:
             decided = self._decided(batch.image)
-            for row, (decision, probabilities) in zip(batch.index.tolist(), decided, strict=True):
+            paths = [None] * batch.n if batch.paths is None else torch.from_numpy(batch.paths)
+            for row, (decision, probabilities), path in zip(batch.index.tolist(), decided, paths, strict=True):
                 yield from (self._failed(sources[i], loader.set_aside[i]) for i in range(position, row))
-                label = self.target.decode(decision)
+                label = target.decode(decision if path is None else target.in_picture(decision, path))
                 yield Prediction(label, decision, probabilities, sources[row], None, self.vocab)
                 position = row + 1
         yield from (self._failed(sources[i], loader.set_aside[i]) for i in range(position, len(sources)))
+
+    def outputs(
+        self,
+        ds_idx: int = 1,
+        dl: Any = None,
+        *,
+        with_input: bool = False,
+        with_loss: bool = False,
+        act: Callable[[Tensor], Tensor] | None = None,
+        reorder: bool = True,
+    ) -> Outputs:
+        """What `get_preds` gives, as a value that also knows which pictures it is about."""
+        loader = self.dls.evaluation(ds_idx) if dl is None else as_loader(dl, self.runtime.device)
+        gathered = Collector()
+        for batch in loader:
+            image, target = batch.image.to(self.runtime.device), batch.target
+            logits = self.logits(image)
+            losses = self.target.loss(logits, target.to(logits.device)) if with_loss and target is not None else None
+            gathered.add(batch.index, logits, target=target, losses=losses, image=image if with_input else None)
+        return gathered.outputs(loader, self.target, act or self._activate, self.target.decide, reorder=reorder)
+
+    def get_preds(
+        self,
+        ds_idx: int = 1,
+        dl: Any = None,
+        with_input: bool = False,
+        with_decoded: bool = False,
+        with_loss: bool = False,
+        act: Callable[[Tensor], Tensor] | None = None,
+        inner: bool = False,
+        reorder: bool = True,
+    ) -> tuple[Any, ...]:
+        """Predictions for every picture of a loader, on the CPU; as `Learner.get_preds`, which see.
+
+        Args:
+            ds_idx: Has no meaning for an exported file, which holds no pictures.
+            dl: A loader, such as `predictor.dls.test_dl(files)`, or a list of batches.
+            with_input: Images too, first in the result.
+            with_decoded: Decisions too.
+            with_loss: One loss a picture too, last in the result: that of the labels, whatever the training used.
+            act: In place of the activation.
+            inner: Has no meaning.
+            reorder: In the order of the loader's pictures, even if it shuffles.
+
+        Raises:
+            OptionError: `dl` is not given.
+        """
+        found = self.outputs(ds_idx, dl, with_input=with_input, with_loss=with_loss, act=act, reorder=reorder)
+        return found.as_tuple(with_input=with_input, with_decoded=with_decoded, with_loss=with_loss)
+
+    @contextmanager
+    def no_bar(self) -> Iterator[Predictor]:
+        """A block without a progress bar, as every other: a predictor shows none."""
+        yield self
+
+    @contextmanager
+    def no_logging(self) -> Iterator[Predictor]:
+        """A block without a table, as every other: a predictor shows none."""
+        yield self
+
+    def __repr__(self) -> str:
+        parameters = sum(parameter.numel() for parameter in self.model.parameters())
+        name = self.info.get("architecture", {}).get("arch") or type(self.model).__name__
+        return "\n".join(
+            [
+                f"Predictor: {name}, {parameters:,} parameters, on {self.runtime.device}",
+                f"  labels    {self.target.kind}, {self.target.num_outputs} outputs{_names(self.vocab)}",
+                f"  pictures  {self.pipeline.preprocess}",
+            ]
+        )
 
     def logits(self, images: Tensor) -> Tensor:
         """Outputs `(N, K)`, float32, for prepared images `(N, C, H, W)`."""
@@ -162,7 +334,7 @@ class Predictor:
                 f"The network gives outputs of shape {tuple(logits.shape)}, but labels need {self.target.num_outputs} outputs "
                 "a picture. What the others mean only your own loss knows: use learn.get_preds(act=...)."
             )
-        probabilities = self.target.activate(logits).cpu()
+        probabilities = self._activate(logits).cpu()
         return zip(self.target.decide(probabilities), probabilities, strict=True)
 
     def _failed(self, source: Any, reason: str) -> Prediction:
@@ -170,8 +342,14 @@ class Predictor:
         return Prediction(None, nothing, nothing, source, reason, self.vocab)
 
 
+def _names(vocab: Vocab | None) -> str:
+    return "" if vocab is None else f": {listed(list(vocab), most=6)}"
+
+
 def infer(model: nn.Module, images: Tensor, runtime: Runtime) -> Tensor:
     """The network's outputs, float32 `(N, K)`, for images `(N, C, H, W)` on its device, in the precision of `runtime`."""
+    if runtime.channels_last and images.ndim == 4:
+        images = images.contiguous(memory_format=torch.channels_last)
     with runtime.autocast():
         logits = model(images)
     if not isinstance(logits, Tensor):

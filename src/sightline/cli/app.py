@@ -22,6 +22,7 @@ from rich.panel import Panel
 from rich.text import Text
 from typer.core import TyperCommand
 
+from sightline.cli.convert import CONVERT_EXAMPLES, convert
 from sightline.cli.demo import demo
 from sightline.cli.evaluate import EVALUATE_EXAMPLES, evaluate
 from sightline.cli.predict import PREDICT_EXAMPLES, predict
@@ -52,7 +53,13 @@ def build_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_about)
-    for function, examples in ((train, TRAIN_EXAMPLES), (predict, PREDICT_EXAMPLES), (evaluate, EVALUATE_EXAMPLES), (demo, "")):
+    for function, examples in (
+        (train, TRAIN_EXAMPLES),
+        (predict, PREDICT_EXAMPLES),
+        (evaluate, EVALUATE_EXAMPLES),
+        (convert, CONVERT_EXAMPLES),
+        (demo, ""),
+    ):
         app.command(cls=Command, help=_flowing(function.__doc__ or ""), epilog=examples)(function)
     return app
 
@@ -118,6 +125,11 @@ IN_OPTIONS = {
     "on_error='raise'": "--on-error raise",
     "device='cpu'": "--device cpu",
     "base_lr=": "--lr ",
+    "pass arch=": "pass --arch",
+    "pass labels=": "pass --labels",
+    "pass n_in=": "pass --n-in ",
+    "regression=True": "--regression",
+    "multi_label=True": "--multi-label",
 }
 """What messages say in Python, as one says it here."""
 

@@ -17,7 +17,6 @@ from rich.table import Table as ScreenTable
 from torch import Tensor
 from torch.nn import functional as F
 
-from sightline import metrics
 from sightline.cli.labelled import read_table, refuse_table_options, split_folders
 from sightline.cli.screen import output_names, with_bar
 from sightline.cli.settings import TableSettings
@@ -25,11 +24,13 @@ from sightline.data.blocks import CategoryBlock, MultiCategoryBlock, RegressionB
 from sightline.data.collect import Recipe, collect
 from sightline.data.files import get_image_files
 from sightline.data.getters import ColReader, parent_label
+from sightline.data.points import PointBlock
 from sightline.data.sources import check_sources
 from sightline.data.split import ColSplitter
 from sightline.data.table import TRAIN, Table
 from sightline.errors import ImageError, LabelError, close_matches, counted, listed
-from sightline.metrics import accumulators
+from sightline.metrics.defaults import default_metrics
+from sightline.metrics.gathering import accumulators
 from sightline.predict import Predictor
 from sightline.target import Target
 
@@ -37,6 +38,7 @@ BLOCKS: dict[str, type[TargetBlock]] = {
     "single_label": CategoryBlock,
     "multi_label": MultiCategoryBlock,
     "regression": RegressionBlock,
+    "points": PointBlock,
 }
 """What reads the labels of each kind of target."""
 
@@ -57,8 +59,9 @@ def run_evaluation(
     table, part = labelled_table(data, settings, predictor, every=every)
     labels = known_labels(table, predictor.target)
     began = time.monotonic()
-    logits_NK, rows = _outputs(predictor, table, bs, workers)
+    logits_NK, rows, paths = _outputs(predictor, table, bs, workers)
     encoded = predictor.target.encode([labels[row] for row in rows])
+    encoded = encoded if paths is None else predictor.target.placed(encoded, paths)
     screen = Console(highlight=False)
     seconds = time.monotonic() - began
     left_out = len(table) - len(rows)
@@ -88,7 +91,7 @@ def labelled_table(data: Path, settings: TableSettings, predictor: Predictor, *,
         recipe, part = Recipe(None, parent_label, block), f"in {data / folders[1] if folders else data}"
         part += "" if folders or every else ALL_OF_IT
     table = collect(items, recipe, lambda found: (range(len(found)), ()), data)
-    return check_sources(table, on_error="set_aside", channels=predictor.pipeline.preprocess.channels), part
+    return check_sources(table, on_error="set_aside", read=predictor.pipeline.item.read), part
 
 
 def _table_rows(data: Path, settings: TableSettings, block: TargetBlock, *, every: bool) -> tuple[Any, Recipe, str]:
@@ -146,31 +149,34 @@ def _several_in_one(strange: Iterable[str], vocab: list[str]) -> str:
     return ""
 
 
-def _outputs(predictor: Predictor, table: Table, bs: int, workers: int | None) -> tuple[Tensor, list[int]]:
-    """Outputs `(N, K)` on the CPU, and the table's row of each; pictures that turn out to be unreadable are left out.
+def _outputs(predictor: Predictor, table: Table, bs: int, workers: int | None) -> tuple[Tensor, list[int], Tensor | None]:
+    """Outputs `(N, K)` on the CPU, the table's row of each, and its `Batch.paths`; unreadable pictures are left out.
 
     Raises:
         ImageError: None could be read.
     """
     in_use = table.rows(TRAIN)
     sources = [table.sources[row] for row in in_use]
-    loader = predictor.pipeline.loader(sources, bs=bs, num_workers=workers, device=predictor.runtime.device)
+    place, target = predictor.runtime.device, predictor.target
+    loader = predictor.pipeline.loader(sources, bs=bs, num_workers=workers, device=place, target=target)
     outputs: list[Tensor] = []
     rows: list[int] = []
+    paths: list[Tensor] = []
     for batch in with_bar(loader, len(sources), "evaluating", lambda batch: len(batch.index)):
         outputs.append(predictor.logits(batch.image).cpu())
         rows.extend(in_use[batch.index].tolist())
+        paths.extend([] if batch.paths is None else [torch.from_numpy(batch.paths)])
     if not rows:
         raise ImageError(
             f"None of {counted(len(sources), 'picture')} could be read. Expected picture files such as .jpg or .png."
         )
-    return torch.cat(outputs), rows
+    return torch.cat(outputs), rows, torch.cat(paths) if paths else None
 
 
 def figures(target: Target, logits_NK: Tensor, encoded: Tensor) -> dict[str, float]:
     """The mean loss and the metrics that fit the labels."""
     found = {"loss": float(target.loss(logits_NK, encoded).mean())}
-    for one in accumulators([getattr(metrics, name) for name in target.default_metrics], target):
+    for one in accumulators(default_metrics(target), target):
         one.add(logits_NK, encoded)
         found[one.name] = float(one.value() or 0.0)
     return found

@@ -6,7 +6,6 @@ import time
 from pathlib import Path
 from typing import Any, ClassVar
 
-from sightline import metrics
 from sightline.atomic import write_text
 from sightline.cli.labelled import read_table, refuse_table_options, split_folders
 from sightline.cli.runs import Run, open_run
@@ -17,6 +16,7 @@ from sightline.data.dataloaders import DataLoaders
 from sightline.data.factories import ImageDataLoaders
 from sightline.data.transforms import Resize
 from sightline.errors import counted
+from sightline.metrics.defaults import default_metrics
 from sightline.runtime import set_seed
 from sightline.train.events import Callback
 from sightline.train.learner import Learner
@@ -117,7 +117,7 @@ def make_learner(settings: TrainSettings, dls: DataLoaders) -> Learner:
         settings.arch,
         pretrained=settings.pretrained,
         weights=settings.weights,
-        metrics=[getattr(metrics, name) for name in dls.target.default_metrics],
+        metrics=default_metrics(dls.target),
     )
     return learn if settings.precision is None else learn.to_precision(settings.precision)
 
@@ -137,13 +137,13 @@ class _KeepRun(Callback):
     order: ClassVar[int] = 90
 
     def __init__(self, run: Run) -> None:
-        self.run = run
+        self.folder = run
 
     def after_epoch(self) -> None:
         record = self.learn.recorder.record
-        write_text(self.run.history_path, record.epochs_csv())
-        self.learn.export(self.run.model_path)
-        self.run.note(epochs_done=len(record.of("epoch")), final=_final(self.learn))
+        write_text(self.folder.history_path, record.epochs_csv())
+        self.learn.export(self.folder.model_path)
+        self.folder.note(epochs_done=len(record.of("epoch")), final=_final(self.learn))
 
 
 class _Displays:
@@ -167,6 +167,10 @@ class _Displays:
     def row(self, values: list[str]) -> None:
         for display in self.displays:
             display.row(values)
+
+    def note(self, text: str) -> None:
+        for display in self.displays:
+            display.note(text)
 
     def end(self) -> None:
         for display in self.displays:
