@@ -22,29 +22,59 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 _HOMES: dict[str, str] = {
     "sightline.bundle": "Bundle",
     "sightline.data.augment": "aug_transforms imagenet_stats",
+    "sightline.data.bands": "Bands",
     "sightline.data.batch": "Batch",
     "sightline.data.block": "DataBlock",
     "sightline.data.blocks": "CategoryBlock ImageBlock MultiCategoryBlock RegressionBlock",
-    "sightline.data.colour": "Brightness Contrast Normalize",
+    "sightline.data.colour": "Brightness Contrast Hue Normalize Saturation",
     "sightline.data.dataloaders": "DataLoaders",
+    "sightline.data.datasets": "Datasets",
     "sightline.data.decode": "PILImage PILImageBW",
+    "sightline.data.erasing": "RandomErasing",
     "sightline.data.factories": "ImageDataLoaders",
-    "sightline.data.files": "get_files get_image_files",
+    "sightline.data.fetch": "download_images download_url",
+    "sightline.data.files": "FileGetter ImageGetter get_files get_image_files",
     "sightline.data.geometry": "Dihedral Flip RandomResizedCropGPU Rotate Warp Zoom",
-    "sightline.data.getters": "AttrGetter ColReader ItemGetter RegexLabeller parent_label",
+    "sightline.data.getters": "AttrGetter ColReader ItemGetter Pipeline RegexLabeller parent_label using_attr",
     "sightline.data.loaders": "Loader",
+    "sightline.data.plots": "show_image show_images",
+    "sightline.data.points": "PointBlock",
     "sightline.data.split": """
         ColSplitter EndSplitter FileSplitter FuncSplitter GrandparentSplitter IndexSplitter MaskSplitter RandomSplitter
         RandomSubsetSplitter TrainTestSplitter
     """,
     "sightline.data.split_fair": "GroupSplitter KFoldSplitter StratifiedSplitter",
     "sightline.data.table": "Table",
-    "sightline.data.transforms": "PadMode RandomResizedCrop Resize ResizeMethod",
+    "sightline.data.torchvision_presets": "AutoAugment RandAugment TrivialAugment TrivialAugmentWide",
+    "sightline.data.transforms": """
+        CropPad DihedralItem FlipItem PadMode RandomCrop RandomResizedCrop RatioResize Resize ResizeMethod
+    """,
+    "sightline.data.upkeep": "resize_image resize_images verify_image verify_images",
+    "sightline.data.user_transforms": "RandTransform Transform",
+    "sightline.data.weights": "balanced_weights",
     "sightline.errors": """
-        ArchitectureError BundleError DataError ImageError LabelError MissingExtraError ModelError NoImagesError
+        ArchitectureError BundleError DataError ImageError LabelError LeftOutError MissingExtraError ModelError NoImagesError
         NonFiniteLossError OptionError SightlineError SightlineWarning SplitError TableError TrainingError WeightsError
     """,
-    "sightline.metrics": "accuracy accuracy_multi error_rate mae mse rmse top_k_accuracy",
+    "sightline.interpret": "ClassificationInterpretation Interpretation",
+    "sightline.losses.classes": "DiceLoss FocalLoss LabelSmoothingCrossEntropy",
+    "sightline.losses.flat": """
+        BCELossFlat BCEWithLogitsLossFlat BaseLoss CrossEntropyLossFlat FocalLossFlat L1LossFlat
+        LabelSmoothingCrossEntropyFlat MSELossFlat
+    """,
+    "sightline.metrics.metric": "AvgMetric LossMetric LossMetrics Metric Perplexity ValueMetric perplexity",
+    "sightline.metrics.multi_label": """
+        APScoreMulti BrierScoreMulti F1ScoreMulti FBetaMulti HammingLossMulti JaccardMulti MatthewsCorrCoefMulti
+        PrecisionMulti RecallMulti RocAucMulti accuracy_multi
+    """,
+    "sightline.metrics.regression": """
+        ExplainedVariance PearsonCorrCoef R2Score SpearmanCorrCoef exp_rmspe mae mse msle rmse
+    """,
+    "sightline.metrics.single_label": """
+        APScoreBinary BalancedAccuracy BrierScore CohenKappa F1Score FBeta HammingLoss Jaccard MatthewsCorrCoef Precision
+        Recall RocAuc RocAucBinary accuracy error_rate top_k_accuracy
+    """,
+    "sightline.metrics.whole_set": "AccumMetric optim_metric skm_to_fastai",
     "sightline.model.backbones": "list_architectures",
     "sightline.model.head": "AdaptiveConcatPool2d SigmoidRange create_head",
     "sightline.model.spec": "ModelSpec",
@@ -53,13 +83,38 @@ _HOMES: dict[str, str] = {
     "sightline.preprocess": "Preprocess",
     "sightline.record": "Record",
     "sightline.runtime": "Runtime set_seed",
-    "sightline.target": "MultiLabel Regression SingleLabel Target Vocab",
+    "sightline.target": "MultiLabel Points Regression SingleLabel Target Vocab",
+    "sightline.train.callbacks.activations": "ActivationStats",
+    "sightline.train.callbacks.collecting": "CollectDataCallback FetchPredsCallback",
+    "sightline.train.callbacks.core": "GatherPredsCallback ParamScheduler ShortEpochCallback SkipToEpoch TrainEvalCallback",
+    "sightline.train.callbacks.ema": "EMACallback",
+    "sightline.train.callbacks.gradients": "GradientAccumulation GradientClip",
+    "sightline.train.callbacks.hooks": "Hook HookCallback Hooks hook_output hook_outputs",
+    "sightline.train.callbacks.logs": "CSVLogger ShowGraphCallback",
+    "sightline.train.callbacks.mixing": "CutMix MixHandler MixUp MixUpCutMix",
+    "sightline.train.callbacks.mlflow": "MLflowCallback",
+    "sightline.train.callbacks.modes": "BnFreeze MCDropoutCallback",
+    "sightline.train.callbacks.precision": "ChannelsLast MixedPrecision",
+    "sightline.train.callbacks.tensorboard": "TensorBoardCallback",
+    "sightline.train.callbacks.trackers": """
+        EarlyStoppingCallback ReduceLROnPlateau SaveModelCallback TerminateOnNaNCallback TrackerCallback
+    """,
+    "sightline.train.callbacks.wandb": "WandbCallback",
     "sightline.train.events": """
         Callback CancelBackwardException CancelBatchException CancelEpochException CancelFitException CancelStepException
         CancelTrainException CancelValidException
     """,
+    "sightline.train.groups": "by_blocks default_split params trainable_params",
     "sightline.train.learner": "Learner",
-    "sightline.train.optim": "Adam",
+    "sightline.train.lookahead": "Lookahead ranger",
+    "sightline.train.lr_find": "LRFinder SuggestionMethod minimum slide steep valley",
+    "sightline.train.optim": "Adam OptimWrapper Optimizer",
+    "sightline.train.optimizers": "Lamb Larc QHAdam RAdam RMSProp SGD",
+    "sightline.train.progress": "ProgressCallback",
+    "sightline.train.recorder": "Recorder",
+    "sightline.train.schedule": """
+        SchedCos SchedExp SchedLin SchedNo SchedPoly annealer combine_scheds combined_cos even_mults layer_decay
+    """,
     "sightline.train.vision": "vision_learner",
     "sightline.versions": "__version__",
     "torchvision.models": """

@@ -1,0 +1,25 @@
+from fastai.vision.all import *
+
+# Idioms around files and lists.
+path = Path(sys.argv[1]) / "folders"
+report(names=sorted(p.name for p in path.ls()), count=len(path.ls()))
+fns = get_image_files(path)
+report(is_l=isinstance(fns, L), n=len(fns), first=sorted(fns)[0], some=len(fns[:3]), kinds=sorted(set(fns.map(parent_label))))
+report(filtered=len(fns.filter(lambda o: o.parent.name == "leaf")), suffix=fns.attrgot("suffix").unique())
+(path / "train" / "leaf" / "broken.png").write_bytes(b"not a picture")
+failed = verify_images(get_image_files(path))
+report(failed=[f.name for f in failed], failed_l=isinstance(failed, L))
+failed.map(Path.unlink)
+report(left=len(get_image_files(path)))
+resize_images(path / "train" / "leaf", max_size=24, dest=path / "small")
+report(small=max(PILImage.create(path / "small" / "00.png").size), n_small=len(get_files(path / "small", extensions=[".png"])))
+report(ls=L(3, 1, 2).sorted(), summed=L(range(5)).sum(), mapped=L(1, 2).map(lambda o: o * 2))
+report(t=tensor([1, 2, 3]), arr=array([1, 2]), one=one_hot(1, 3), np=to_np(tensor([1.0, 2.0])))
+report(evens=L(range(6)).filter(lambda o: o % 2 == 0), firsts=[first([5, 6]), last([5, 6])])
+set_seed(5, reproducible=True)
+a = torch.rand(2)
+set_seed(5)
+report(again=bool((a == torch.rand(2)).all()), numbers=a)
+x = to_device({"a": [tensor([1.0])]}, "cpu")
+report(there=str(x["a"][0].device), cpu=to_cpu([tensor([1])]))
+report(text=listify("ab"), pieces=[len(c) for c in chunked(range(5), 2)])
