@@ -215,10 +215,10 @@ class Fits(CallbackHost, ABC):
         each_epochs = [epochs] * groups if isinstance(epochs, int) else list(epochs)
         if len(each_epochs) != groups:
             raise OptionError(f"epochs={epochs!r}: expected one number, or {groups}: one for each parameter group.")
-        one_cycle_args["cbs"] = each(one_cycle_args.get("cbs"))
+        one_cycle_args["cbs"] = made(one_cycle_args.get("cbs"))
         self.run += 1
         for n_epoch, first in zip(each_epochs, reversed(range(groups)), strict=True):
-            with self._phase(f"from group {first}"):
+            with self._phase(f"from group {first}", last=first == 0):
                 self.freeze_to(first)
                 self.fit_one_cycle(n_epoch, lr_max, **one_cycle_args)
 

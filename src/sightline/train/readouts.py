@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor, nn
 
 from sightline.bundle import Bundle
@@ -277,7 +276,7 @@ class Readouts(CallbackHost, ABC):
                 f"The transforms {listed(own)} are code of your own, which a file never carries. Apply them to the pictures "
                 "before predicting, and build the loaders without them; or share the weights alone: learn.save(...)."
             )
-        if not self._activates_as_told():
+        if self.objective.own_activation is not None:
             raise BundleError(
                 f"The activation of the loss {self.objective.name} is code of your own, which a file never carries. Expected "
                 f"that of the labels ({self.target.kind}), or none. Predict with learn.get_preds(), or share the weights alone "
@@ -287,8 +286,3 @@ class Readouts(CallbackHost, ABC):
         outcome = self.objective.outcome
         bundle = Bundle.of(self.model, self.spec, outcome, pipeline.preprocess, self.recorder.record, precision)
         return bundle.save(self.export_to if fname is None else self.export_to.parent / fname)
-
-    def _activates_as_told(self) -> bool:
-        """Whether the target, which a file can hold, does what the loss in use does; seen by trying."""
-        probe = torch.linspace(-2, 2, 2 * self.target.num_outputs).reshape(2, -1)
-        return torch.allclose(self.objective.activate(probe), self.objective.outcome.activate(probe), atol=1e-6)
