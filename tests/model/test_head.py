@@ -13,7 +13,9 @@ import torch
 from torch import nn
 
 from sightline.errors import BundleError, OptionError
-from sightline.model.head import AdaptiveConcatPool2d, HeadOptions, SigmoidRange, apply_init, create_head
+from sightline.model.head import HeadOptions, create_head
+from sightline.model.initial import apply_init
+from sightline.model.layers import AdaptiveConcatPool2d, SigmoidRange
 
 POOLED = "concat flatten "
 DEFAULT = "norm(1024) drop(0.25) linear(1024>512) relu norm(512) drop(0.5) linear(512>10)"

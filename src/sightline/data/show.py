@@ -187,7 +187,7 @@ def _new_axes(n: int, nrows: int | None, ncols: int | None, figsize: tuple[float
 
     rows, columns = grid_shape(n, nrows, ncols)
     size = figsize or (columns * _INCHES, rows * _INCHES)
-    _, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, FigureClass=_figure_class())
+    _, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained", FigureClass=_figure_class())
     return list(axes.flat)
 
 

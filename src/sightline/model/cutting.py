@@ -55,7 +55,7 @@ def cut_before_last_pooling(network: nn.Module, arch: str) -> nn.Module:
         ModelError: No child but the first pools.
     """
     children = list(network.children())
-    last = next((i for i in reversed(range(len(children))) if _pools(children[i])), 0)
+    last = next((i for i in reversed(range(len(children))) if has_pool_type(children[i])), 0)
     if last == 0:
         raise ModelError(
             f"{arch} has no pooling layer that would show where its body ends. Pass cut=, a number of children to keep or a "
@@ -64,5 +64,6 @@ def cut_before_last_pooling(network: nn.Module, arch: str) -> nn.Module:
     return cut_network(network, last, arch)
 
 
-def _pools(module: nn.Module) -> bool:
-    return any(re.search(r"Pool[123]d$", type(layer).__name__) for layer in module.modules())
+def has_pool_type(m: nn.Module) -> bool:
+    """Whether a layer pools, or one within it does."""
+    return any(re.search(r"Pool[123]d$", type(layer).__name__) for layer in m.modules())

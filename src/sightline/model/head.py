@@ -3,61 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from sightline.errors import BundleError, OptionError, did_you_mean
-from sightline.model.freeze import NORM_LAYERS
+from sightline.model.layers import AdaptiveConcatPool2d, BatchNorm, SigmoidRange
 
 DEFAULT_HIDDEN = (512,)
 """Hidden sizes when `lin_ftrs` is not given."""
-
-FIRST_NORM_BIAS = 1e-3
-"""Where the bias of a head's BatchNorm starts (fastai)."""
 
 FINAL_NORM_MOMENTUM = 0.01
 """Momentum of the BatchNorm on the outputs, `bn_final=True` (fastai)."""
 
 LARGEST_LAYER = 1_000_000
 """More units than any head needs; a stored description that asks for more is refused."""
-
-Init = Callable[[Tensor], Any]
-
-
-class AdaptiveConcatPool2d(nn.Module):
-    """Global maximum and average of every feature map, side by side.
-
-    Shapes: (N, C, H, W) -> (N, 2C, 1, 1), the maxima first.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.max = nn.AdaptiveMaxPool2d(1)
-        self.avg = nn.AdaptiveAvgPool2d(1)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Pool (N, C, H, W) to (N, 2C, 1, 1)."""
-        return torch.cat([self.max(features), self.avg(features)], dim=1)
-
-
-class SigmoidRange(nn.Module):
-    """A sigmoid stretched to (low, high), for numbers that are known to lie between two bounds."""
-
-    def __init__(self, low: float, high: float) -> None:
-        super().__init__()
-        self.low, self.high = low, high
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map any real numbers into (low, high), elementwise."""
-        return torch.sigmoid(x) * (self.high - self.low) + self.low
-
-    def extra_repr(self) -> str:
-        """The bounds, for the printed network."""
-        return f"low={self.low}, high={self.high}"
 
 
 @dataclass(frozen=True)
@@ -208,31 +170,12 @@ def build_head(n_features: int, n_out: int, options: HeadOptions) -> nn.Sequenti
     return nn.Sequential(*layers)
 
 
-def apply_init(head: nn.Module, init: Init | None) -> None:
-    """Initialise every layer of a head but its norms: weights by `init`, biases by zero.
-
-    Args:
-        head: Changed in place. Parameters that do not ask for gradients are left alone, as are weights of one dimension.
-        init: Called with each weight tensor, such as `torch.nn.init.kaiming_normal_`; None leaves the head as it is.
-    """
-    if init is None:
-        return
-    for module in head.modules():
-        if isinstance(module, NORM_LAYERS):
-            continue
-        weight, bias = getattr(module, "weight", None), getattr(module, "bias", None)
-        if isinstance(weight, nn.Parameter) and weight.requires_grad and weight.ndim > 1:
-            init(weight)
-        if isinstance(bias, nn.Parameter) and bias.requires_grad:
-            nn.init.zeros_(bias)
-
-
 def _norm_first(sizes: tuple[int, ...], options: HeadOptions) -> list[nn.Module]:
     layers: list[nn.Module] = []
     last = len(sizes) - 2
     for i, (n_in, n_out, p) in enumerate(zip(sizes[:-1], sizes[1:], options.dropouts(), strict=True)):
         norm = options.first_bn or i > 0
-        layers += [_head_norm(n_in)] if norm else []
+        layers += [BatchNorm(n_in, ndim=1)] if norm else []
         layers += [nn.Dropout(p)] if p else []
         layers.append(nn.Linear(n_in, n_out, bias=not norm))
         layers += [nn.ReLU(inplace=True)] if i < last else []
@@ -245,15 +188,9 @@ def _linear_first(sizes: tuple[int, ...], options: HeadOptions) -> list[nn.Modul
     for i, (n_in, n_out, p) in enumerate(zip(sizes[:-2], sizes[1:-1], later, strict=True)):
         norm = options.first_bn or i > 0
         layers += [nn.Linear(n_in, n_out, bias=not norm), nn.ReLU(inplace=True)]
-        layers += [_head_norm(n_out)] if norm else []
+        layers += [BatchNorm(n_out, ndim=1)] if norm else []
         layers += [nn.Dropout(p)] if p else []
     return [*layers, nn.Linear(sizes[-2], sizes[-1])]
-
-
-def _head_norm(n_features: int) -> nn.BatchNorm1d:
-    norm = nn.BatchNorm1d(n_features)
-    nn.init.constant_(norm.bias, FIRST_NORM_BIAS)
-    return norm
 
 
 def _as_tuple(name: str, value: Any) -> Any:

@@ -40,15 +40,6 @@ class RescaleInput(nn.Module):
         return x * self.scale + self.shift
 
 
-def _all_but(last: int) -> Callable[[nn.Module], nn.Module]:
-    """A body of all children but the last few, as fastai cuts; for networks that run their children in order."""
-
-    def body(network: nn.Module) -> nn.Module:
-        return nn.Sequential(*list(network.children())[:-last])
-
-    return body
-
-
 def _vit(network: nn.Module) -> nn.Module:
     """The whole transformer, giving its class token after the final norm."""
     network.heads = nn.Identity()
@@ -65,7 +56,7 @@ class Family:
 
     Attributes:
         names: Matches the whole name of each of its architectures.
-        body: The whole network to its body.
+        cut: Where the body ends, as fastai cuts: a number of children to keep, or a function from network to body.
         blocks: Matches the beginning of a parameter's name in the body, up to the number of its block.
         lower: Matches the parameters of the lower half where fastai has a border of its own; None is half of the blocks.
         size_option: The constructor's name for the one size of picture that it takes; None where it takes many.
@@ -74,7 +65,7 @@ class Family:
     """
 
     names: str
-    body: Callable[[nn.Module], nn.Module]
+    cut: int | Callable[[nn.Module], nn.Module]
     blocks: str
     lower: str | None = None
     size_option: str | None = None
@@ -85,26 +76,26 @@ class Family:
 INCEPTION_OPTIONS = (("init_weights", True), ("aux_logits", False))
 
 FAMILIES: tuple[Family, ...] = (
-    Family(r"(wide_)?resne(x)?t\d+.*", _all_but(2), r"[4-7]\.\d+\.", lower=r"[0-5]\."),
-    Family(r"vgg\d+_bn", _all_but(2), r"0\.\d+\.", lower=r"0\.(1?\d|2[01])\."),
-    Family(r"vgg\d+", _all_but(2), r"0\.\d+\."),
-    Family(r"alexnet", _all_but(2), r"0\.\d+\.", lower=r"0\.[0-5]\."),
-    Family(r"squeezenet.*", _all_but(1), r"0\.\d+\.", lower=r"0\.[0-4]\."),
+    Family(r"(wide_)?resne(x)?t\d+.*", -2, r"[4-7]\.\d+\.", lower=r"[0-5]\."),
+    Family(r"vgg\d+_bn", -2, r"0\.\d+\.", lower=r"0\.(1?\d|2[01])\."),
+    Family(r"vgg\d+", -2, r"0\.\d+\."),
+    Family(r"alexnet", -2, r"0\.\d+\.", lower=r"0\.[0-5]\."),
+    Family(r"squeezenet.*", -1, r"0\.\d+\.", lower=r"0\.[0-4]\."),
     Family(
         r"densenet\d+",
-        _all_but(1),
+        -1,
         r"0\.(denseblock\d+\.denselayer\d+|transition\d+|norm5)\.",
         lower=r"0\.(conv0|norm0|denseblock1|transition1|denseblock2)\.",
     ),
-    Family(r"mobilenet_v2", _all_but(1), r"0\.\d+\."),
-    Family(r"mobilenet_v3_.*", _all_but(2), r"0\.\d+\."),
-    Family(r"efficientnet_.*", _all_but(2), r"0\.\d+\.\d+\.(?=block)"),
-    Family(r"mnasnet.*", _all_but(1), r"0\.\d+\.\d+\.(?=layers)"),
-    Family(r"shufflenet_v2_.*", _all_but(1), r"[2-4]\.\d+\."),
-    Family(r"regnet_.*", _all_but(2), r"1\.block\d+\.block\d+-\d+\."),
-    Family(r"convnext_.*", _all_but(2), r"0\.\d+\.\d+\.(?=layer_scale|block)"),
-    Family(r"swin_.*", _all_but(3), r"0\.\d+\.\d+\.(?=norm1|attn|norm2|mlp)"),
-    Family(r"googlenet|inception_v3", _all_but(3), r"\d+\.", options=INCEPTION_OPTIONS, rescales=True),
+    Family(r"mobilenet_v2", -1, r"0\.\d+\."),
+    Family(r"mobilenet_v3_.*", -2, r"0\.\d+\."),
+    Family(r"efficientnet_.*", -2, r"0\.\d+\.\d+\.(?=block)"),
+    Family(r"mnasnet.*", -1, r"0\.\d+\.\d+\.(?=layers)"),
+    Family(r"shufflenet_v2_.*", -1, r"[2-4]\.\d+\."),
+    Family(r"regnet_.*", -2, r"1\.block\d+\.block\d+-\d+\."),
+    Family(r"convnext_.*", -2, r"0\.\d+\.\d+\.(?=layer_scale|block)"),
+    Family(r"swin_.*", -3, r"0\.\d+\.\d+\.(?=norm1|attn|norm2|mlp)"),
+    Family(r"googlenet|inception_v3", -3, r"\d+\.", options=INCEPTION_OPTIONS, rescales=True),
     Family(r"maxvit_t", _maxvit, r"1\.\d+\.layers\.\d+\.", size_option="input_size"),
     Family(r"vit_.*", _vit, r"encoder\.layers\.encoder_layer_\d+\.", size_option="image_size"),
 )

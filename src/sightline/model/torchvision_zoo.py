@@ -136,7 +136,9 @@ class TorchvisionBackbone(Backbone):
 
     def _body(self, network: nn.Module, cut: Cut, n_in: int) -> nn.Module:
         if cut is None:
-            module = self.family.body(network) if self.family else cut_before_last_pooling(network, self.name)
+            module = (
+                cut_network(network, self.family.cut, self.name) if self.family else cut_before_last_pooling(network, self.name)
+            )
         elif not callable(cut) and self.family and self.family.size_option:
             raise ModelError(
                 f"cut={cut!r}: {self.name} does not run its parts one after the other, so that it cannot be cut by number. "

@@ -14,7 +14,8 @@ from torch.nn.init import kaiming_normal_
 from sightline.errors import ArchitectureError, BundleError, ModelError, OptionError, SightlineWarning
 from sightline.model.backbones import Arch, rebuild, resolve
 from sightline.model.freeze import freeze_to, norm_and_bias_parameters, norm_parameters
-from sightline.model.head import HeadOptions, Init, apply_init, build_head
+from sightline.model.head import HeadOptions, build_head
+from sightline.model.initial import Init, apply_init
 from sightline.model.probe import check_size, measure, squares
 from sightline.model.spec import CUSTOM, ModelSpec
 from sightline.model.zoo import Body, Cut, Recipe, Stats, Weights
