@@ -67,7 +67,7 @@ def block(channels=5, **options):
         Resize((6, 9)),
         Resize((6, 9), "pad", "border"),
         Resize(6, "squish"),
-        RandomResizedCrop(8),
+        partial(RandomResizedCrop(8), split_idx=1),
     ],
 )
 def test_every_channel_moves_as_a_grey_picture_of_its_own_does(move):

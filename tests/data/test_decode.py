@@ -248,7 +248,7 @@ def test_an_array_of_four_channels_is_rgb_with_transparency() -> None:
     ("source", "words"),
     [
         (np.zeros((2, 3, 5)), r"its shape is \(2, 3, 5\), expected \(H, W\) or \(H, W, C\)"),
-        (torch.zeros(5, 4, 3), r"its shape is \(5, 4, 3\), expected \(H, W\) or \(C, H, W\)"),
+        (torch.zeros(5, 4, 2), r"its shape is \(5, 4, 2\), expected \(H, W\) or \(C, H, W\)"),
         (np.zeros((0, 4), np.uint8), r"its shape is \(0, 4\)"),
         (np.full((4, 4), 300), "int64 values run from 300 to 300, expected 0 to 255"),
         (np.full((4, 4), 2.5), r"float64 values run from 2\.5 to 2\.5, expected 0 to 1"),

@@ -183,7 +183,7 @@ def test_from_csv_keeps_text_as_it_is_written(table, tmp_path):
     table.to_csv(tmp_path / "labels.csv", index=False)
     dls = ImageDataLoaders.from_csv(tmp_path, folder="images", suff=".png", valid_col="is_valid", **SMALL)
     assert dls.vocab == ["007", "12"]
-    assert dls.train.items[0] == tmp_path / "images" / "000.png"
+    assert dls.train_ds.paths[0] == tmp_path / "images" / "000.png"
     numbers = ImageDataLoaders.from_csv(
         tmp_path, folder="images", suff=".png", label_col="size", y_block=RegressionBlock(), valid_col="is_valid", **SMALL
     )

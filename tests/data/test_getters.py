@@ -140,9 +140,9 @@ def test_functions_of_a_script_are_composed_in_every_way_it_writes_them(tmp_path
         lambda item: item[1][0].lower(),
     ):
         block = DataBlock(get_x=ItemGetter(0), get_y=labels, splitter=EndSplitter(0.5))
-        assert block.datasets(items).vocab == ["a", "b"]
+        assert block.read_datasets(items).vocab == ["a", "b"]
         both = DataBlock(getters=[ItemGetter(0), labels], splitter=EndSplitter(0.5))
-        assert both.datasets(items).vocab == ["a", "b"]
+        assert both.read_datasets(items).vocab == ["a", "b"]
     files = [Path(f"{name}_{i}.png") for i, name in enumerate("abab")]
     by_name = Pipeline([operator.attrgetter("name"), RegexLabeller(r"^(.)_")])
     assert (

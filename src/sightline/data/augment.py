@@ -15,6 +15,12 @@ from sightline.preprocess import IMAGENET_STATS
 imagenet_stats = IMAGENET_STATS
 """(mean, std) of ImageNet, for `Normalize.from_stats(*imagenet_stats)`."""
 
+cifar_stats = ((0.491, 0.482, 0.447), (0.247, 0.243, 0.261))
+"""(mean, std) of CIFAR-10."""
+
+mnist_stats = ((0.131,), (0.308,))
+"""(mean, std) of MNIST, in one channel."""
+
 
 def aug_transforms(
     mult: float = 1.0,

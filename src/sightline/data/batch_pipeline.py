@@ -150,6 +150,21 @@ class BatchPipeline:
         """
         return self._finished(self._until_normalized(batch), None)
 
+    def by_hand(self, images: torch.Tensor, draw: BatchDraw | None) -> torch.Tensor:
+        """The library's own transforms applied to pictures that are floats already, see `by_hand.OfBatches`.
+
+        Args:
+            images: float `(N, C, H, W)`; may be changed in place.
+            draw: Where chance comes from; None takes the form of evaluation.
+        """
+        if draw is not None:
+            images = self._moved(images, self.geometry.lookup(draw, (images.shape[-2], images.shape[-1]))).contiguous()
+            return self._finished(coloured(images, self.colours, draw), draw)
+        if self.geometry.crop is not None:
+            top, left, height, width = self.geometry.crop.centre_box((images.shape[-2], images.shape[-1]))
+            images = images[..., top : top + height, left : left + width]
+        return self._finished(images if self.geometry.size is None else resized(images, self.geometry.size), None)
+
     def decoded(self, images: torch.Tensor, *, training: bool = False) -> torch.Tensor:
         """A batch as it was before normalising, and before those of the user's own transforms that have `decodes`.
 
@@ -211,7 +226,7 @@ class BatchPipeline:
                 images = step.on_batch(images, scoped)
                 images = images.float() if first >= TO_FLOAT else images
             elif isinstance(step, RandomErasing) and scoped is not None:
-                images = step(images, scoped)
+                images = step.erased(images, scoped)
         return images
 
     def _finished(self, images: torch.Tensor, draw: BatchDraw | None) -> torch.Tensor:

@@ -16,6 +16,7 @@ from sightline.data.datasets import Datasets, plan_loading
 from sightline.data.getters import ItemGetter, Pipeline, each_item
 from sightline.data.item_pipeline import ItemPipeline
 from sightline.data.labels import Unknown, encode, refuse_emptied, say_untaught, settle_unknown
+from sightline.data.raw import raw_datasets
 from sightline.data.samples import DecodedSamples, Part
 from sightline.data.sources import OnError, check_sources, is_picture
 from sightline.data.split import RandomSplitter
@@ -45,6 +46,7 @@ class DataBlock:
 
         Args:
             blocks: `(ImageBlock, CategoryBlock)`, or `MultiCategoryBlock` or `RegressionBlock` in second place; bare or called.
+                None is the same, but `datasets` then gives what the getters return, to look at while a block is being written.
             dl_type: Has no meaning here; it is refused.
             getters: `get_x` and `get_y` as a list.
             n_inp: Number of inputs; only 1 is possible.
@@ -66,13 +68,13 @@ class DataBlock:
         first, second = _two_getters(getters)
         self.get_x = _composed(first if get_x is None else get_x, "get_x")
         labels = _composed(second if get_y is None else get_y, "get_y")
-        if labels is None:
-            raise OptionError(
-                "There is no get_y, so labels are not known. Pass a function, such as get_y=parent_label or "
-                "get_y=ColReader('label')."
-            )
-        self.get_y: Getter = labels
+        self.is_raw = blocks is None
+        if labels is None and not self.is_raw:
+            raise _no_labels()
+        self.get_y = labels
         self.get_items = get_items
+        if isinstance(splitter, type):
+            raise OptionError(f"splitter={splitter.__name__} is a class; give what it makes, such as {splitter.__name__}(...).")
         self.splitter = splitter or RandomSplitter()
         self.new(item_tfms, batch_tfms)
 
@@ -104,14 +106,28 @@ class DataBlock:
 
     def table(self, source: Any, *, on_error: OnError = "set_aside", unknown: Unknown = "error") -> Table:
         """The rows that `dataloaders` would load, checked in the same way; see there."""
-        return self._prepared(source, on_error, unknown)[0]
+        return self._prepared(source, on_error, unknown)[1]
 
     def datasets(
         self, source: Any, verbose: bool = False, *, on_error: OnError = "set_aside", unknown: Unknown = "error"
-    ) -> Datasets:
-        """The parts of the data, one by one, without loaders; see `dataloaders`."""
-        table, target, recipe = self._prepared(source, on_error, unknown)
-        return Datasets(tuple(self._parts(table, target)), target, table, recipe, self.batch_tfms)
+    ) -> Any:
+        """The parts of the data, one by one, without loaders.
+
+        Returns:
+            `Datasets`; where no blocks were given `RawDatasets`, which hold what the getters return.
+
+        Raises:
+            SightlineError: As for `dataloaders`.
+        """
+        if self.is_raw:
+            items = self.items_of(source)
+            return raw_datasets(items, self.get_x, self.get_y, self.splitter(items))
+        return self.read_datasets(source, on_error, unknown)
+
+    def read_datasets(self, source: Any, on_error: OnError = "set_aside", unknown: Unknown = "error") -> Datasets:
+        """The parts of the data with pictures and encoded labels, also where no blocks were given; see `dataloaders`."""
+        items, table, target, recipe = self._prepared(source, on_error, unknown)
+        return Datasets(tuple(self._parts(items, table, target)), target, table, recipe, self.batch_tfms)
 
     def dataloaders(
         self,
@@ -164,7 +180,7 @@ class DataBlock:
         plan = plan_loading(
             bs, val_bs, shuffle, val_shuffle, device, num_workers, seed, drop_last, **others
         )  # fmt: skip
-        return self.datasets(source, on_error=on_error, unknown=unknown).loaded(plan, path)
+        return self.read_datasets(source, on_error, unknown).loaded(plan, path)
 
     def weighted_dataloaders(
         self,
@@ -191,7 +207,7 @@ class DataBlock:
         Raises:
             OptionError: There are not as many weights as items, or they are negative, not finite or all zero.
         """
-        datasets = self.datasets(source, on_error=on_error, unknown=unknown)
+        datasets = self.read_datasets(source, on_error, unknown)
         return datasets.dataloaders(bs, weights=datasets.weights_of_items(wgts), **options)
 
     def summary(self, source: Any, bs: int = 4, show_batch: bool = False, **options: Any) -> None:
@@ -210,7 +226,7 @@ class DataBlock:
 
         tell(self, source, bs, show_batch, options)
 
-    def _prepared(self, source: Any, on_error: OnError, unknown: Unknown) -> tuple[Table, Target, Recipe]:
+    def _prepared(self, source: Any, on_error: OnError, unknown: Unknown) -> tuple[Any, Table, Target, Recipe]:
         items = self.items_of(source)
         recipe = self._recipe(items)
         found = collect(items, recipe, self.splitter, source)
@@ -220,7 +236,7 @@ class DataBlock:
         table = settle_unknown(table, target, unknown=unknown, given=recipe.block.has_vocab)
         if recipe.block.has_vocab:
             say_untaught(table, target)
-        return table, target, recipe
+        return items, table, target, recipe
 
     def items_of(self, source: Any) -> Any:
         """What `get_items` makes of a source: anything with a length."""
@@ -233,6 +249,8 @@ class DataBlock:
         return found if hasattr(found, "__len__") else list(found)
 
     def _recipe(self, items: Any) -> Recipe:
+        if self.get_y is None:
+            raise _no_labels()
         first = next(each_item(items), None) if len(items) else None
         if self.get_x is None and first is not None and not is_picture(first):
             raise OptionError(
@@ -245,10 +263,11 @@ class DataBlock:
             rows=first is not None and not is_picture(first),
         )
 
-    def _parts(self, table: Table, target: Target) -> Iterable[Part]:
+    def _parts(self, items: Any, table: Table, target: Target) -> Iterable[Part]:
         samples = DecodedSamples(table.sources, ItemPipeline(self.item_tfms, self.image.channels, self.image.read), table.root)
         targets = encode(table, target)
-        return [Part(samples, table.rows(number), targets, target, table.sources) for number in table.parts]
+        frame = items if hasattr(items, "iloc") else None
+        return [Part(samples, table.rows(number), targets, target, table.sources, frame) for number in table.parts]
 
 
 def _image_and_label(blocks: Any) -> tuple[ImageBlock, TargetBlock]:
@@ -258,6 +277,12 @@ def _image_and_label(blocks: Any) -> tuple[ImageBlock, TargetBlock]:
         return made[0], made[1]
     raise OptionError(
         f"blocks={given!r}: expected (ImageBlock, CategoryBlock), or MultiCategoryBlock or RegressionBlock in second place."
+    )
+
+
+def _no_labels() -> OptionError:
+    return OptionError(
+        "There is no get_y, so labels are not known. Pass a function, such as get_y=parent_label or get_y=ColReader('label')."
     )
 
 

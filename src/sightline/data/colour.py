@@ -7,20 +7,21 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 
+from sightline.data.by_hand import OfBatches
 from sightline.data.chance import BatchDraw, FixedDraw, Floats, named
-from sightline.data.recolour import DARKEST, LogitChange, relit, turned
+from sightline.data.recolour import DARKEST, LogitChange, denormalized, relit, turned
 from sightline.errors import OptionError
 
 _EACH_CHANNEL, _WHOLE = (0, 2, 3), (0, 1, 2, 3)
 
 
 @dataclass(frozen=True)
-class Colour(ABC):  # noqa: B024 - its kinds share a place in the order, not methods
+class Colour(OfBatches, ABC):
     """A transform that changes values where they are, given in `batch_tfms`."""
 
 
@@ -106,7 +107,7 @@ class Hue(Colour):
 
 
 @dataclass(frozen=True)
-class Normalize:
+class Normalize(OfBatches):
     """Subtracts a mean and divides by a standard deviation, channel by channel.
 
     Attributes:
@@ -114,6 +115,8 @@ class Normalize:
         std: One value a channel, in 0..1; None to have them measured on a batch.
         axes: What is measured over: (0, 2, 3) gives one value a channel, (0, 1, 2, 3) the same for all channels.
     """
+
+    by_hand: ClassVar[int | None] = 0
 
     mean: Sequence[float] | None = None
     std: Sequence[float] | None = None
@@ -150,6 +153,18 @@ class Normalize:
         if (dim, ndim) != (1, 4):
             raise OptionError(f"dim={dim} and ndim={ndim}: batches of pictures are (N, C, h, w), dim=1 and ndim=4.")
         return cls(mean, std)
+
+    def decode(self, x: torch.Tensor) -> torch.Tensor:
+        """Pictures, float `([N,] C, H, W)`, as they were before normalising.
+
+        Raises:
+            OptionError: Mean and std are not known yet.
+        """
+        if self.mean is None or self.std is None:
+            raise OptionError("Normalize() has no statistics yet: give Normalize.from_stats(mean, std).")
+        return denormalized(x if x.ndim == 4 else x.unsqueeze(0), self.mean, self.std).reshape(x.shape)
+
+    decodes = decode
 
     @property
     def is_measured(self) -> bool:

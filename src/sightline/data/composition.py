@@ -120,9 +120,13 @@ class Geometry:
         matrices, boxes = self.matrices(draw, picture), self.boxes(draw, picture)
         if boxes is None:
             moves = size != picture or not (matrices == np.eye(3)).all()
-            return Lookup(matrices, picture, size, shrink_factors(picture, size, matrices), self.align_corners, moves)
-        matrices = matrices @ box_matrices(boxes, picture, self.align_corners)
-        return Lookup(matrices, picture, size, box_shrink_factors(boxes, size), self.align_corners)
+            shrink = shrink_factors(picture, size, matrices)
+        else:
+            moves, shrink = True, box_shrink_factors(boxes, size)
+            matrices = matrices @ box_matrices(boxes, picture, self.align_corners)
+        # Averages of areas would be colours that 'nearest' is to keep out.
+        shrink = shrink if self.mode == "bilinear" else np.ones(len(matrices))
+        return Lookup(matrices, picture, size, shrink, self.align_corners, moves)
 
     def evaluation_path(self, picture: Size) -> tuple[Floats, Size]:
         """Outside training: from pixels to -1..1 of the output, float64 `(3, 3)`, and the output's (height, width)."""

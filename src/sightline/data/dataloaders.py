@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Self
@@ -15,6 +16,7 @@ from sightline.data.batch_pipeline import BatchPipeline
 from sightline.data.collect import Recipe
 from sightline.data.enough import check_training
 from sightline.data.foreign import ForeignLoader
+from sightline.data.getters import Pipeline
 from sightline.data.loaders import Loader
 from sightline.data.loading import AnyLoader, LoaderOptions, settled
 from sightline.data.measure import measured
@@ -186,9 +188,38 @@ class DataLoaders:
         return found
 
     @property
-    def items(self) -> list[Any]:
-        """Where the training pictures are: paths, or the pictures themselves."""
+    def items(self) -> Any:
+        """What the training pictures are made of; see `Part.items`."""
         return self._loader(0).items
+
+    @property
+    def dataset(self) -> Part:
+        """The training rows, one by one."""
+        return self.train_ds
+
+    @property
+    def num_workers(self) -> int:
+        """Threads that decode training pictures."""
+        return self._loader(0).num_workers
+
+    @property
+    def after_item(self) -> Pipeline:
+        """The transforms of one training picture, see `Loader.after_item`."""
+        return self._loader(0).after_item
+
+    @property
+    def after_batch(self) -> Pipeline:
+        """The transforms of a training batch, see `Loader.after_batch`."""
+        return self._loader(0).after_batch
+
+    @property
+    def loss_func(self) -> Callable[[Tensor, Tensor], Tensor]:
+        """The loss that the labels decide, of logits and encoded labels, averaged over pictures; a learner may use another."""
+
+        def loss(logits: Tensor, targets: Tensor) -> Tensor:
+            return self.target.loss(logits, targets).mean()
+
+        return loss
 
     @property
     def n(self) -> int:
@@ -298,6 +329,8 @@ class DataLoaders:
         place = self.device if device is None else plan_runtime(device).device
         sources = items if self._recipe is None else self._recipe.sources(items)
         loader = self.pipeline.loader(sources, num_workers=num_workers, device=place).new(**options)
+        if hasattr(items, "iloc"):
+            loader = loader.new(part=replace(loader.part, frame=items))
         if not with_labels:
             return loader
         if self._recipe is None:

@@ -139,9 +139,9 @@ class Datasets:
     def __len__(self) -> int:
         return sum(len(part) for part in self.parts)
 
-    def __getitem__(self, row: int) -> tuple[Any, Tensor | None]:
-        """The picture as it was read and its encoded label, of one of `items`."""
-        return self.parts[0].only(np.array([range(len(self.table))[row]]))[0]
+    def __getitem__(self, row: Any) -> Any:
+        """The picture as it was read and its encoded label, of one of `items`; a list of such for several."""
+        return self.parts[0].only(np.arange(len(self.table)))[row]
 
     def __iter__(self) -> Iterator[tuple[Any, Tensor | None]]:
         return (part[position] for part in self.parts for position in range(len(part)))

@@ -155,6 +155,13 @@ class PILImage(HandyImage):
     channels: ClassVar[int] = 3
     looks_like: ClassVar[tuple[str, ...]] = ()
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Takes the number of channels from `_open_args = {"mode": "RGBA"}`, as fastai's scripts write it."""
+        super().__init_subclass__(**options)
+        mode = cls.__dict__.get("_open_args", {}).get("mode")
+        if mode is not None and "channels" not in cls.__dict__:
+            cls.channels = Image.getmodebands(mode)
+
     @classmethod
     def create(cls, fn: Source, mode: str | None = None) -> Image.Image:
         """The picture that `fn` holds, see `read_image`; in another colour mode of Pillow's, see `load_image`."""

@@ -14,13 +14,14 @@ import numpy.typing as npt
 import torch
 
 from sightline import draws
+from sightline.data.by_hand import OfBatches
 from sightline.data.chance import BatchDraw
 from sightline.errors import OptionError
 from sightline.preprocess import Size
 
 
 @dataclass(frozen=True)
-class RandomErasing:
+class RandomErasing(OfBatches):
     """With probability `p` fills rectangles of a picture with noise of mean 0 and deviation 1, in training only.
 
     The rectangle of a picture holds a share of its area between `sl` and `sh`, at an aspect (height over width) between
@@ -53,7 +54,7 @@ class RandomErasing:
         if self.max_count < 1:
             raise OptionError(f"max_count={self.max_count} rectangles: expected at least 1.")
 
-    def __call__(self, images: torch.Tensor, draw: BatchDraw) -> torch.Tensor:
+    def erased(self, images: torch.Tensor, draw: BatchDraw) -> torch.Tensor:
         """The pictures, float `(N, C, h, w)`, erased in place.
 
         The noise follows from seed, epoch and row, on each kind of device in its own way.

@@ -12,9 +12,11 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
+from sightline.data.by_hand import OfBatches
 from sightline.data.chance import BatchDraw, FixedDraw, Floats
 from sightline.data.resize import DIHEDRAL, check_box_ranges, largest_box
 from sightline.data.transforms import PadMode
@@ -25,7 +27,7 @@ MODES = ("bilinear", "nearest", "bicubic")
 _ATTEMPTS = 10
 
 
-class Geometric(ABC):
+class Geometric(OfBatches, ABC):
     """A transform that moves pixels, given in `batch_tfms`. What is here is agreed upon by all of them in one list.
 
     Outside training nothing moves; another `size` is then reached by bilinear interpolation with corners aligned, whatever
@@ -39,6 +41,8 @@ class Geometric(ABC):
         align_corners: Whether -1 and 1 are the centres of the outermost pixels instead of their outer edges.
         batch: Whether one draw serves the whole batch.
     """
+
+    by_hand: ClassVar[int | None] = 0
 
     size: int | tuple[int, int] | None
     mode: str

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sightline.errors import LabelError, TableError, did_you_mean, listed
+from sightline.data.annotations import takes
+from sightline.errors import LabelError, OptionError, TableError, did_you_mean, listed
 from sightline.target import is_blank
 
 if TYPE_CHECKING:
@@ -75,6 +76,9 @@ class ColReader:
     def __init__(self, cols: Any, pref: str | Path = "", suff: str = "", label_delim: str | None = None) -> None:
         several = isinstance(cols, Sequence) and not isinstance(cols, str)
         self.cols: list[Any] = cols.tolist() if hasattr(cols, "tolist") else list(cols) if several else [cols]
+        for name, given in (("pref", pref), ("suff", suff)):
+            if not isinstance(given, str | Path):
+                raise OptionError(f"ColReader({name}={given!r}): expected text or a Path. For more, compose: Pipeline([...]).")
         self.pref = pref
         self.suff = suff
         self.label_delim = label_delim
@@ -129,15 +133,30 @@ class AttrGetter:
 
 
 class Pipeline:
-    """Functions applied one after the other, the first first."""
+    """Functions applied one after the other, the first first.
 
-    def __init__(self, funcs: Callable[[Any], Any] | Sequence[Callable[[Any], Any]]) -> None:
-        self.fs: list[Callable[[Any], Any]] = [funcs] if callable(funcs) else list(funcs)
+    Attributes:
+        fs: The functions.
+        split_idx: Handed to those that are transforms: 0 for the form of training, 1 for that of validation.
+    """
+
+    def __init__(
+        self, funcs: Callable[[Any], Any] | Sequence[Callable[[Any], Any]] | None = None, split_idx: int | None = None
+    ) -> None:
+        self.fs: list[Callable[..., Any]] = [] if funcs is None else [funcs] if callable(funcs) else list(funcs)
+        self.split_idx = split_idx
 
     def __call__(self, item: Any) -> Any:
         for function in self.fs:
-            item = function(item)
+            told = self.split_idx is not None and takes(function, "split_idx")
+            item = function(item, split_idx=self.split_idx) if told else function(item)
         return item
+
+    def __len__(self) -> int:
+        return len(self.fs)
+
+    def __getitem__(self, position: int) -> Callable[..., Any]:
+        return self.fs[position]
 
     def __repr__(self) -> str:
         return " -> ".join(getattr(function, "__name__", repr(function)) for function in self.fs) or "nothing"

@@ -82,6 +82,27 @@ class HandyImage(Image.Image, metaclass=_AnyPicture):
             height, width = max_w * height / width, max_w
         return self.reshape(round(height), round(width), resample)
 
+    def flip_lr(self) -> Image.Image:
+        """The picture mirrored, left and right."""
+        return self.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+
+    def dihedral(self, k: int) -> Image.Image:
+        """The picture laid down in way `k` of eight: 0 as it is, then those of `PIL.Image.Transpose`."""
+        return self.copy() if k == 0 else self.transpose(Image.Transpose(k - 1))
+
+    def crop_pad(self, sz: int | tuple[int, int], tl: tuple[int, int] | None = None, pad_mode: str = "zeros") -> Image.Image:
+        """A box of `sz` (one number, or width and height) in pixels; what lies outside of the picture is filled.
+
+        Args:
+            sz: Size of the box.
+            tl: (left, top) of the box; None takes the middle.
+            pad_mode: 'zeros', 'border' or 'reflection'.
+        """
+        from sightline.data.resize import Placement, moved
+        from sightline.preprocess import as_size
+
+        return moved(self, (Placement.cut(self.size, as_size(sz)[::-1], tl, pad_mode=pad_mode),))
+
     def to_bytes_format(self, format: str = "png") -> bytes:
         """The bytes of a picture file."""
         file = io.BytesIO()

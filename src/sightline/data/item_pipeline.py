@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from sightline.data.by_hand import OfBatches
 from sightline.data.chance import Floats, ItemDraw
 from sightline.data.decode import Source
 from sightline.data.own_steps import OwnStep, unique_names
@@ -129,7 +130,7 @@ def _check_transform(transform: object) -> None:
     if isinstance(transform, type):
         name = transform.__name__
         raise OptionError(f"item_tfms holds the class {name}; give what it makes, such as {name}(224).")
-    if not callable(transform):
+    if not callable(transform) or isinstance(transform, OfBatches):
         raise OptionError(
             f"item_tfms holds {transform!r}, which is not a transform of one picture: expected Resize(224),"
             " RandomResizedCrop(224) or a function from picture to picture. Transforms of whole batches, such as Rotate or"

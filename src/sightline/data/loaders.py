@@ -19,9 +19,10 @@ import torch
 from torch import Tensor
 
 from sightline.data.batch import Batch
-from sightline.data.batch_pipeline import BatchPipeline, flattened
+from sightline.data.batch_pipeline import BatchPipeline, flattened, order_of
 from sightline.data.chance import Floats, ItemDraw
 from sightline.data.composition import Lookup
+from sightline.data.getters import Pipeline
 from sightline.data.item_pipeline import ItemPipeline
 from sightline.data.loading import AnyLoader, LoaderOptions, Rows, settled
 from sightline.data.order import pass_keys
@@ -29,6 +30,7 @@ from sightline.data.points import check_size
 from sightline.data.samples import DecodedSamples, Part, Pixels, Sample
 from sightline.data.sources import named_reasons, reason_in
 from sightline.data.threads import decoded
+from sightline.data.user_transforms import IntToFloatTensor, ToTensor
 from sightline.errors import DataError, ImageError, OptionError, SightlineWarning, counted
 from sightline.runtime import default_workers, plan_runtime
 
@@ -93,9 +95,31 @@ class Loader(AnyLoader):
         return default_workers() if self.options.num_workers is None else self.options.num_workers
 
     @property
-    def items(self) -> list[Any]:
-        """Where the pictures come from."""
+    def items(self) -> Any:
+        """What the pictures are made of; see `Part.items`."""
         return self.part.items
+
+    @property
+    def c(self) -> int:
+        """Number of outputs that a network needs.
+
+        Raises:
+            OptionError: There are no labels.
+        """
+        if self.part.target is None:
+            raise OptionError("This loader has no labels, so there is no number of outputs. See c of the DataLoaders.")
+        return self.part.target.num_outputs
+
+    @property
+    def after_item(self) -> Pipeline:
+        """The transforms of one picture, in order; to look at, or to call by hand. `add_item_tfms` adds to them."""
+        items: Any = getattr(self.part.samples, "items", None)
+        return Pipeline([*getattr(items, "transforms", ()), ToTensor()], 0 if self.options.random else 1)
+
+    @property
+    def after_batch(self) -> Pipeline:
+        """The transforms of a batch, in order; to look at, or to call by hand."""
+        return Pipeline([IntToFloatTensor(), *sorted(self.batches.transforms, key=order_of)], 0 if self.options.random else 1)
 
     @property
     def dataset(self) -> Part:
@@ -160,7 +184,14 @@ class Loader(AnyLoader):
         Raises:
             DataError: There is none.
         """
-        return self._first(self._pass(epoch, 0))
+        try:
+            return self._first(self._pass(epoch, 0))
+        except DataError as error:
+            failed = [row for row in self.rows.tolist() if row in self.set_aside]
+            if not failed:
+                raise
+            reasons = named_reasons((self.part.samples.name(row), self.set_aside[row]) for row in failed)
+            raise DataError(f"{str(error)[:-1]}, and none of the first can be read: {reasons}.") from error
 
     def show_batch(self, b: Any = None, max_n: int = 9, **options: Any) -> Any:
         """A figure of some pictures of a batch with their labels, other ones at each call; see `show.show_batch`."""

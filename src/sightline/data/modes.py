@@ -94,7 +94,9 @@ def from_numbers(source: npt.NDArray[Any] | torch.Tensor, channels: int = 3) -> 
     allowed = (1, 3, 4) if channels in PILLOW_CHANNELS else (channels,)
     if isinstance(source, torch.Tensor):
         source = (source.float() if source.is_floating_point() else source).detach().cpu()
-        values, axes = (source.permute(1, 2, 0) if source.ndim == 3 else source).numpy(), "(H, W) or (C, H, W)"
+        # A tensor that can only be (H, W, C) is taken as one: tensor(np.array(picture)).
+        turned = source.ndim == 3 and (source.shape[0] in allowed or source.shape[2] not in allowed)
+        values, axes = (source.permute(1, 2, 0) if turned else source).numpy(), "(H, W) or (C, H, W)"
     else:
         values, axes = source, "(H, W) or (H, W, C)"
         if values.ndim == 3 and channels not in PILLOW_CHANNELS and values.shape[2] != channels == values.shape[0]:

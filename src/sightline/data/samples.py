@@ -99,6 +99,7 @@ class Part:
         targets: Encoded labels of all rows of the table; None where there are none.
         target: What the labels are.
         sources: Where the pictures of all rows are.
+        frame: The DataFrame that all rows are of; None where they are of something else.
     """
 
     samples: Samples
@@ -106,12 +107,15 @@ class Part:
     targets: Tensor | None = None
     target: Target | None = None
     sources: Sequence[Any] = ()
+    frame: Any = None
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, position: int) -> tuple[Image.Image, Tensor | None]:
-        """The picture as it was read and its encoded label, of the row at a position of this part."""
+    def __getitem__(self, position: Any) -> Any:
+        """The picture as it was read and its encoded label, at a position of this part; a list of such for several."""
+        if isinstance(position, slice | list | tuple) or getattr(position, "ndim", 0) == 1:
+            return [self[int(one)] for one in np.arange(len(self))[position]]
         row = int(self.rows[position])
         return self.samples.picture(row), None if self.targets is None else self.targets[row]
 
@@ -133,7 +137,12 @@ class Part:
         return replace(self, rows=rows)
 
     @property
-    def items(self) -> list[Any]:
+    def items(self) -> Any:
+        """What the pictures of this part are made of: the rows of a DataFrame; else paths, or the pictures themselves."""
+        return self.frame.iloc[self.rows] if self.frame is not None else self.paths
+
+    @property
+    def paths(self) -> list[Any]:
         """Where the pictures of this part are: paths, or the pictures themselves."""
         return [self.sources[row] for row in self.rows.tolist()]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator
 from typing import Any, TypeAlias
 
@@ -42,7 +43,7 @@ def share_of(n: int, share: float, name: str = "valid_pct") -> int:
     if share > 0 and count == 0:
         raise SplitError(
             f"{name}={share} of {counted(n, 'item')} is not one whole item, so that part would be empty. "
-            f"Expected at least {int(1 / share) + 1:,} items. Give more items or a larger share."
+            f"Expected at least {math.ceil(1 / share):,} items. Give more items or a larger share."
         )
     return count
 

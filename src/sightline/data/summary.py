@@ -61,7 +61,7 @@ def _collected(block: DataBlock, source: Any) -> tuple[Any, Datasets]:
     print(f"  {name} gives {counted(len(items), 'item')}")
     print(f"  {_called(block.splitter)} splits them, {block.image} and {_called(block.label)} say what they are")
     with _failing("collecting pictures and labels"):
-        datasets = block.datasets(source)
+        datasets = block.read_datasets(source)
     sizes = ", ".join(
         f"{len(part)} in '{part_name(number)}'" for number, part in zip(datasets.table.parts, datasets.parts, strict=True)
     )

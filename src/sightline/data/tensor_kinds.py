@@ -19,6 +19,12 @@ class _TensorKind(type):
     def __call__(cls, x: Any, **unused: Any) -> torch.Tensor:
         return torch.as_tensor(np.array(x) if isinstance(x, Image.Image) else x)
 
+    def create(cls, x: Any, **unused: Any) -> torch.Tensor:
+        """The tensor of whatever holds such values; points and boxes become rows of floats."""
+        made: torch.Tensor = cls(x)
+        width = {"TensorPoint": 2, "TensorBBox": 4}.get(cls.__name__)
+        return made if width is None else made.view(-1, width).float()
+
     def __instancecheck__(cls, instance: Any) -> bool:
         return isinstance(instance, torch.Tensor) and cls._fits(instance)
 

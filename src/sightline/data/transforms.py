@@ -10,6 +10,7 @@ from typing import ClassVar, Final, cast
 from PIL import Image
 
 from sightline import preprocess as values
+from sightline.data.by_hand import item_draw
 from sightline.data.chance import ItemDraw
 from sightline.data.resize import CENTRE, DIHEDRAL, Placement, check_box_ranges, fitting, largest_box, moved, placements_of
 from sightline.errors import OptionError, did_you_mean
@@ -42,9 +43,19 @@ class ItemTransform(ABC):
     order: ClassVar[int] = 1
     """Transforms run by rising order; a user's own callables without an `order` have 0."""
 
+    by_hand: ClassVar[int] = 1
+    """What a call by hand means that says nothing: 0 for the form of training, 1 for that of evaluation."""
+
     @abstractmethod
-    def __call__(self, image: Image.Image, draw: ItemDraw | None = None) -> Image.Image:
-        """The transformed picture; without a draw, or with one that is not for training, the evaluation form."""
+    def __call__(self, image: Image.Image, draw: ItemDraw | int | None = None, split_idx: int | None = None) -> Image.Image:
+        """The transformed picture.
+
+        Args:
+            image: The picture.
+            draw: Where chance comes from; one that is not for training takes the evaluation form.
+            split_idx: For calls by hand, in place of a draw: 0 for the random form, 1 for that of evaluation. None takes the
+                latter, except for crops that are random by name.
+        """
 
     @abstractmethod
     def preprocess(self, pre: Preprocess) -> Preprocess | None:
@@ -62,9 +73,9 @@ class Placing(ItemTransform):
     def placements(self, picture: tuple[int, int], draw: ItemDraw) -> tuple[Placement, ...]:
         """What this transform does to a picture (width, height) step by step."""
 
-    def __call__(self, image: Image.Image, draw: ItemDraw | None = None) -> Image.Image:
+    def __call__(self, image: Image.Image, draw: ItemDraw | int | None = None, split_idx: int | None = None) -> Image.Image:
         """The transformed picture."""
-        return moved(image, self.placements(image.size, draw or ItemDraw()))
+        return moved(image, self.placements(image.size, item_draw(draw, split_idx, self.by_hand)))
 
 
 @dataclass(frozen=True)
@@ -121,6 +132,8 @@ class RandomResizedCrop(Placing):
         val_xtra: Outside training, the share of `size` (rounded up to 8 pixels) that the centre crop cuts away again.
         max_scale: Largest share of the picture's area.
     """
+
+    by_hand: ClassVar[int] = 0
 
     size: int | tuple[int, int]
     min_scale: float = 0.08
@@ -180,6 +193,8 @@ class RandomCrop(Placing):
     Attributes:
         size: Pixels: one number for a square, or (height, width).
     """
+
+    by_hand: ClassVar[int] = 0
 
     size: int | tuple[int, int]
 

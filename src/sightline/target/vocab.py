@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
 
@@ -32,7 +33,27 @@ class Vocab(Sequence[Label]):
         return len(self._names)
 
     def __getitem__(self, position: Any) -> Any:
-        return self._names[position]
+        """The name at a position, or the names at several: a slice, a list, a tensor, an array."""
+        if isinstance(position, slice):
+            return self._names[position]
+        return self.map_ids(position) if is_collection(position) else self._names[operator.index(plain(position))]
+
+    @property
+    def items(self) -> list[Label]:
+        """The names as a list."""
+        return list(self._names)
+
+    def map_objs(self, objs: Iterable[Label]) -> list[int]:
+        """The positions of names.
+
+        Raises:
+            KeyError: One of them is unknown.
+        """
+        return [self.o2i[plain(name)] for name in objs]
+
+    def map_ids(self, ids: Iterable[Any]) -> list[Label]:
+        """The names at positions."""
+        return [self[position] for position in ids]
 
     def __iter__(self) -> Iterator[Label]:
         return iter(self._names)
