@@ -7,6 +7,8 @@ A row is a dictionary of plain values. `kind` says what it is:
 | phase | a fit begins | phase (its number), name, n_epoch, n_iter, frozen_to |
 | step | after a training step | phase, epoch, step, loss, smooth_loss, lr and mom of every parameter group |
 | epoch | after an epoch | phase, epoch, train_loss, valid_loss, metrics, seconds, images_per_second, memory_mib |
+
+The row of an epoch has train_metrics too, where they are wanted.
 """
 
 from __future__ import annotations
@@ -69,3 +71,8 @@ class Record:
 def _flat(row: Row) -> Row:
     values = {name: value for name, value in row.items() if name not in {"kind", "metrics"}}
     return {**values, **row.get("metrics", {})}
+
+
+def figures_of(row: Row) -> list[float | None]:
+    """The figures of an epoch's row in the order of the table's columns."""
+    return [row["train_loss"], *row.get("train_metrics", {}).values(), row["valid_loss"], *row["metrics"].values()]

@@ -273,3 +273,20 @@ def test_a_threshold_may_be_changed_between_fits():
     objective = Objective(SEVERAL, BCEWithLogitsLossFlat())
     objective.loss_func.thresh = 0.9
     assert objective.outcome.thresholds == 0.9
+
+
+def test_the_objective_has_the_names_that_losses_have():
+    objective = Objective(CLASSES)
+    assert torch.allclose(objective.activation(LOGITS), LOGITS.softmax(dim=1))
+    assert torch.equal(objective.decodes(LOGITS), LOGITS.argmax(dim=1))
+    assert objective.reduction == "mean"
+    assert objective.thresh is None
+    assert Objective(CLASSES, nn.CrossEntropyLoss(reduction="sum")).reduction == "sum"
+
+
+def test_the_threshold_of_the_objective_can_be_set():
+    objective = Objective(MultiLabel.learn([["a", "b"]]))
+    assert objective.thresh == 0.5
+    objective.thresh = 0.2
+    assert objective.thresh == 0.2
+    assert objective.decodes(torch.tensor([[0.1, 0.3]])).tolist() == [[False, True]]

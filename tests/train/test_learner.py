@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import math
+import re
 import threading
 from functools import partial
 
@@ -121,9 +122,15 @@ def test_freezing_forgets_the_means_of_gradients(learn):
     assert not learn.opt.inner.state
 
 
-def test_freezing_one_group_is_refused_in_words(dls):
-    with pytest.raises(ModelError, match="one parameter group: nothing could be frozen"):
-        Learner(dls, tiny_net()).freeze()
+def test_freezing_one_group_is_told_in_words_and_trains_all_of_it(dls):
+    learn = Learner(dls, tiny_net())
+    with pytest.warns(SightlineWarning, match="one parameter group, so nothing can be frozen") as told, learn.no_logging():
+        learn.fine_tune(1)
+    assert len(told) == 1
+    assert [row["frozen_to"] for row in learn.recorder.record.of("phase")] == [0, 0]
+    assert all(p.requires_grad for p in learn.model.parameters())
+    with pytest.warns(SightlineWarning, match="one parameter group"):
+        learn.freeze()
     with pytest.raises(OptionError, match=r"freeze_to\(5\): the network has 2 parameter groups"):
         Learner(dls, tiny_net(), splitter=two_groups).freeze_to(5)
 
@@ -375,7 +382,13 @@ def test_summary_names_layers_shapes_and_totals(learn):
     text = learn.summary()
     assert "Conv2d" in text
     assert "9 x 8 x 15 x 15" in text
-    assert "parameters 267; train 43; frozen 224" in text
+    totals = {name: int(number) for name, number in re.findall(r"Total (.*)params: (\d+)", text)}
+    assert totals == {"": 267, "trainable ": 43, "non-trainable ": 224}
+    assert "Optimizer used: Adam" in text
+    assert "frozen up to parameter group #" in text
+    assert "- recorder" in text
+    learn.unfreeze()
+    assert "Model unfrozen" in learn.summary()
 
 
 def test_plan_says_what_will_happen(learn):
@@ -750,3 +763,63 @@ def test_outputs_that_only_a_loss_of_ones_own_knows_are_neither_predicted_nor_ex
         learn.predict(dls.valid.items[0])
     with pytest.raises(BundleError, match="has 5 outputs, but its labels need 3"):
         learn.export(tmp_path / "x.safetensors")
+
+
+def test_a_fit_that_stops_early_has_used_up_its_last_epoch(learn):
+    seen = []
+    stop = Callback(
+        before_batch=lambda cb: seen.append(cb.dl.epoch) if cb.training and cb.iter == 0 else None,
+        after_epoch=lambda cb: _end_fit(),
+    )
+    for _ in range(2):
+        with learn.no_logging():
+            learn.fit(3, cbs=stop)
+    assert seen == [0, 1]
+    assert learn.epochs_done == 2
+
+
+def _end_fit():
+    raise CancelFitException
+
+
+def test_metrics_may_come_in_any_collection(learn):
+    class Collection:
+        def __iter__(self):
+            return iter([accuracy, error_rate])
+
+    learn.metrics = Collection()
+    assert learn.metrics == [accuracy, error_rate]
+
+
+def test_one_batch_by_hand_has_outputs_and_a_loss_and_changes_no_weight(learn):
+    before = copy.deepcopy(learn.model.state_dict())
+    batch = learn.dls.valid.one_batch()
+    learn.model.eval()
+    learn.one_batch(0, batch)
+    assert torch.equal(learn.pred, learn.model(batch.image))
+    assert float(learn.loss) == pytest.approx(learn.loss_func(learn.pred, batch.target).item())
+    assert learn.to_detach(learn.pred).requires_grad is False
+    assert all(torch.equal(before[name], tensor) for name, tensor in learn.model.state_dict().items())
+
+
+def test_a_validation_context_leaves_mode_and_callbacks_as_they_were(learn):
+    learn.model.train()
+    before = list(learn.cbs)
+    with learn.validation_context(cbs=Callback()) as inside:
+        assert inside is learn
+        assert not learn.model.training
+        assert len(learn.cbs) == len(before) + 1
+    assert learn.model.training
+    assert learn.cbs == before
+
+
+def test_a_learner_moves_with_its_data_and_keeps_training(learn):
+    with learn.no_logging():
+        learn.fit(1)
+        moments = [state["exp_avg"].clone() for state in learn.opt.state.values()]
+        assert learn.to("cpu") is learn
+        assert learn.dls.device == learn.runtime.device == torch.device("cpu")
+        assert all(torch.equal(state["exp_avg"], kept) for state, kept in zip(learn.opt.state.values(), moments, strict=True))
+        learn.fit(1)
+    with pytest.raises(OptionError, match="nowhere"):
+        learn.to("nowhere")

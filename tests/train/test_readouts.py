@@ -160,7 +160,7 @@ def test_the_threshold_of_the_loss_decides_everywhere(colour_table, tmp_path):
     nn.init.constant_(learn.model.body[2].bias, 1.5)  # probabilities around 0.82: above 0.5, below 0.9
     nn.init.constant_(learn.model.body[2].weight, 0.0)
     assert not learn.get_preds(with_decoded=True)[2].any()
-    assert learn.predict(learn.dls.valid.items[0]).label == []
+    assert learn.predict(learn.dls.valid_ds.paths[0]).label == []
     learn.loss_func = None
     assert learn.get_preds(with_decoded=True)[2].all()
 

@@ -122,3 +122,37 @@ def test_a_loss_that_is_no_number_does_not_spoil_the_weights_on_a_cpu():
     with learn.no_logging():
         learn.fit(1)
     assert len(learn.recorder.losses) == 5
+
+
+def test_metrics_of_training_batches_are_kept_where_they_are_wanted():
+    class Right(Callback):
+        def before_fit(self):
+            self.right = self.seen = 0
+
+        def after_batch(self):
+            if self.training:
+                self.right += int((self.pred.argmax(1) == self.y).sum())
+                self.seen += len(self.y)
+
+    from sightline.train.recorder import Recorder
+
+    learn = learner(cbs=[Right(), Recorder(train_metrics=True)])
+    assert sum(isinstance(cb, Recorder) for cb in learn.cbs) == 1
+    learn.metrics = accuracy
+    with learn.no_logging():
+        learn.fit(1, 1e-2)
+        valid_loss, valid_accuracy = learn.validate()
+    assert learn.recorder.metric_names == ["epoch", "train_loss", "train_accuracy", "valid_loss", "valid_accuracy", "time"]
+    train_loss, train_accuracy, *valid = learn.recorder.values[0]
+    assert train_loss == pytest.approx(float(learn.smooth_loss))
+    assert train_accuracy == pytest.approx(learn.right.right / learn.right.seen)
+    assert valid == pytest.approx([valid_loss, valid_accuracy])
+    assert learn.recorder.valid_losses == pytest.approx([valid_loss])
+    assert learn.recorder.log[:-1] == [0, *learn.recorder.values[0]]
+
+
+def test_smoothed_losses_are_tensors_without_dimensions():
+    learn = fitted(1)
+    assert torch.stack(learn.recorder.losses).shape == (5,)
+    assert learn.recorder.losses[-1].item() == learn.smooth_loss.item() == pytest.approx(learn.recorder.values[0][0])
+    assert learner().recorder.losses == []

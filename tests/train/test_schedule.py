@@ -115,3 +115,9 @@ def test_wrong_cycles_are_refused():
 
 def test_two_cosines_meet_in_the_middle():
     assert combined_cos(0.4, 0.0, 1.0, 0.5)(0.4) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(("share", "first", "last"), [(0.0, 1.0, 0.01), (1.0, 0.25, 1.0)])
+def test_a_cycle_may_only_fall_or_only_rise(share, first, last):
+    lr = one_cycle(np.array([1.0]), div=4, div_final=100, pct_start=share, moms=(0.9, 0.8, 0.9))["lr"]
+    assert [float(lr(pos)[0]) for pos in (0.0, 1.0)] == pytest.approx([first, last])

@@ -86,7 +86,7 @@ class Objective:
             weights of classes count as factors.
         """
         values = self.target.mixed_loss(self._values, logits, target, partner, lam)
-        return values.sum() if getattr(self.loss_func, "reduction", "mean") == "sum" else values.mean()
+        return values.sum() if self.reduction == "sum" else values.mean()
 
     def _values(self, logits: Tensor, target: Tensor) -> Tensor:
         """The loss before it is reduced: float `(N, M)`, M values a picture, such as one a label."""
@@ -154,6 +154,28 @@ class Objective:
     def decide(self, probabilities: Tensor) -> Tensor:
         """Decisions from what `activate` returned: int64 `(N,)`, bool `(N, K)`, or the values themselves."""
         return self.outcome.decide(probabilities)
+
+    def activation(self, out: Tensor) -> Tensor:
+        """The same as `activate`, by the name that losses have for it."""
+        return self.activate(out)
+
+    def decodes(self, out: Tensor) -> Tensor:
+        """The same as `decide`, by the name that losses have for it."""
+        return self.decide(out)
+
+    @property
+    def thresh(self) -> Any:
+        """Above which probability a class is decided for, where several may be; None for other labels. Assign another."""
+        return getattr(self.outcome, "thresholds", None)
+
+    @thresh.setter
+    def thresh(self, thresh: float | tuple[float, ...]) -> None:
+        self.target = self.target.adjusted(thresholds=thresh)
+
+    @property
+    def reduction(self) -> str:
+        """'mean', or what the user's own loss says."""
+        return str(getattr(self.loss_func, "reduction", "mean"))
 
     def _declared_activation(self) -> Callable[[Tensor], Tensor] | None:
         if isinstance(self.loss_func, BaseLoss) and type(self.loss_func).activation is BaseLoss.activation:

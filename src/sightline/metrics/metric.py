@@ -173,7 +173,10 @@ def to_detach(b: Any, cpu: bool = True, gather: bool = True) -> Any:
         return b.detach().cpu() if cpu else b.detach()
     if isinstance(b, dict):
         return {key: to_detach(value, cpu, gather) for key, value in b.items()}
-    return type(b)(to_detach(value, cpu, gather) for value in b) if isinstance(b, (list, tuple)) else b
+    if not isinstance(b, (list, tuple)):
+        return b
+    inner = [to_detach(value, cpu, gather) for value in b]
+    return type(b)(*inner) if hasattr(b, "_fields") else type(b)(inner)
 
 
 def beside(pred: Tensor, targ: Tensor) -> Tensor:

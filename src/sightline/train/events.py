@@ -27,6 +27,7 @@ Recorder -9, Progress 60; callbacks of your own have 0 unless they say otherwise
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -35,7 +36,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeAlias, TypeV
 
 from torch import Tensor, nn
 
-from sightline.errors import OptionError, did_you_mean, listed
+from sightline.errors import OptionError, SightlineWarning, did_you_mean, listed
 from sightline.losses.objective import Objective
 from sightline.target import Target
 
@@ -184,7 +185,7 @@ class Callback:
     pred = _OfLearner[Any]("The network's outputs `(N, K)` for this batch.")
     loss = _OfLearner[Any]("The loss of this batch.")
     loss_grad = _OfLearner[Any]("What `backward` starts from: the loss with its graph.")
-    smooth_loss = _OfLearner[float]("Exponential average of the training loss of this fit.")
+    smooth_loss = _OfLearner[Tensor]("Exponential average of the training loss of this fit.")
 
     def __init__(self, **handlers: Callable[[Any], Any]) -> None:
         """Take functions of events, each of which is given the callback.
@@ -200,9 +201,11 @@ class Callback:
     def __setattr__(self, name: str, value: Any) -> None:
         # What was made the callback's own before it met a learner stays its own.
         if isinstance(vars(Callback).get(name), _OfLearner) and hasattr(self, "learn") and name not in vars(self):
-            raise OptionError(
-                f"self.{name} = ... would hide the learner's {name} from {type(self).__name__} and change nothing else. "
-                f"Assign to self.learn.{name} to change the learner's, or choose another name for a value of your own."
+            warnings.warn(
+                f"self.{name} = ... hides the learner's {name} from {type(self).__name__} and changes nothing else. "
+                f"Assign to self.learn.{name} to change the learner's, or choose another name for a value of your own.",
+                SightlineWarning,
+                stacklevel=2,
             )
         super().__setattr__(name, value)
 

@@ -60,10 +60,6 @@ class Fits(CallbackHost, ABC):
         """A new optimizer."""
 
     @abstractmethod
-    def freeze(self) -> None:
-        """Train the last parameter group only."""
-
-    @abstractmethod
     def unfreeze(self) -> None:
         """Train everything."""
 
@@ -186,12 +182,15 @@ class Fits(CallbackHost, ABC):
 
         Raises:
             OptionError: An argument of either phase is outside what it may be; nothing was trained.
+
+        Warns:
+            SightlineWarning: There is one parameter group only, so that both phases train all of it.
         """
         fine_tune_phases(cast("Learner", self), epochs, base_lr, freeze_epochs, lr_mult, pct_start, div)
         one_cycle_args["cbs"] = made(one_cycle_args.get("cbs"))
         self.run += 1
         with self._phase("head", last=False):
-            self.freeze()
+            self.freeze_to(-1)
             self.fit_one_cycle(freeze_epochs, slice(base_lr), pct_start=0.99, **one_cycle_args)
         base_lr /= 2
         with self._phase("all"):

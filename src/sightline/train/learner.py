@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
+from sightline.data.batch import Batch
 from sightline.data.dataloaders import DataLoaders
-from sightline.errors import ModelError, OptionError
+from sightline.errors import ModelError, OptionError, SightlineWarning
 from sightline.losses.objective import LossFunction, Objective
+from sightline.metrics.metric import to_detach
 from sightline.model.freeze import norm_and_bias_parameters, norm_parameters
 from sightline.model.vision import ModelSpec
 from sightline.model.zoo import Stats
@@ -18,7 +22,7 @@ from sightline.predict import infer
 from sightline.runtime import plan_runtime
 from sightline.train.callbacks.core import SkipToEpoch, TrainEvalCallback
 from sightline.train.checkpoint import load_model, save_model, weights_path
-from sightline.train.events import Callbacks, each
+from sightline.train.events import Callbacks, CancelFitException, each, made
 from sightline.train.fits import Fits
 from sightline.train.groups import ParameterGroups, Splitter, describe_groups, trainable_params, warn_of_left_out
 from sightline.train.optim import Adam, Optimizer, OptimizerFunction
@@ -90,7 +94,7 @@ class Learner(Fits, Readouts, Precisions):
             opt_func: Makes the torch optimizer from parameter groups and `lr`.
             lr: Default learning rate.
             splitter: Gives the parameters in groups, lowest first; see `sightline.train.groups`.
-            cbs: Callbacks, or their classes.
+            cbs: Callbacks, or their classes; a `Recorder` takes the place of the learner's.
             metrics: Figures for people, one or several; see `sightline.metrics`.
             path: Folder of `save` and `load`; None is that of `dls`.
             model_dir: Folder of saved weights within `path`.
@@ -115,10 +119,13 @@ class Learner(Fits, Readouts, Precisions):
         self.epochs_done = 0
         self.epoch = self.n_epoch = self.iter = self.n_iter = self.train_iter = 0
         self.pct_train, self.training = 0.0, False
-        self.recorder, self.progress = Recorder(), ProgressCallback()
+        given = made(cbs)
+        self.recorder = next((cb for cb in given if isinstance(cb, Recorder)), Recorder())
+        self.progress = ProgressCallback()
         super().__init__()
         self._clear_step()
-        self.add_cbs([TrainEvalCallback(), self.recorder, self.progress]).add_cbs(cbs)
+        self.add_cbs([TrainEvalCallback(), self.recorder, self.progress])
+        self.add_cbs([cb for cb in given if cb is not self.recorder])
         self("after_create")
 
     @property
@@ -158,7 +165,8 @@ class Learner(Fits, Readouts, Precisions):
 
     @metrics.setter
     def metrics(self, metrics: Any) -> None:
-        self._metrics = [] if metrics is None else list(metrics) if isinstance(metrics, (list, tuple)) else [metrics]
+        several = isinstance(metrics, Iterable) and not callable(metrics) and not isinstance(metrics, str)
+        self._metrics = [] if metrics is None else list(metrics) if several else [metrics]
 
     # ---------------------------------------------------------------- the loop
 
@@ -208,7 +216,12 @@ class Learner(Fits, Readouts, Precisions):
         for epoch in range(self.n_epoch):
             self.epoch = epoch
             self.dls.train.epoch = first + self.epoch
-            self._with_events("epoch", self._do_epoch)
+            try:
+                self._with_events("epoch", self._do_epoch)
+            except CancelFitException:
+                # What this epoch drew is used up, for all that it was not finished.
+                self.epochs_done = first + self.epoch + 1
+                raise
             self.epochs_done = first + self.epoch + 1
 
     def _do_epoch(self) -> None:
@@ -224,15 +237,24 @@ class Learner(Fits, Readouts, Precisions):
     def _all_batches(self) -> None:
         self.n_iter = len(self.dl)
         for position, batch in enumerate(self.dl):
-            self.iter = position
-            self.batch = batch.to(self.runtime.device)
-            self.xb = (self.batch.image,)
-            self.yb = () if self.batch.target is None else (self.batch.target,)
-            self.pred = self.loss = self.loss_grad = self.lam = None
-            self.yb1 = ()
-            self._with_events("batch", self._one_batch)
+            self.one_batch(position, batch)
 
-    def _one_batch(self) -> None:
+    def one_batch(self, i: int, b: Batch) -> None:
+        """One batch with its events: forward pass and loss, and in training a step.
+
+        Args:
+            i: Its number within the epoch.
+            b: The batch, such as `learn.dls.one_batch()`.
+        """
+        self.iter = i
+        self.batch = b.to(self.runtime.device)
+        self.xb = (self.batch.image,)
+        self.yb = () if self.batch.target is None else (self.batch.target,)
+        self.pred = self.loss = self.loss_grad = self.lam = None
+        self.yb1 = ()
+        self._with_events("batch", self._do_one_batch)
+
+    def _do_one_batch(self) -> None:
         self.pred = infer(self.model, self.xb[0], self.runtime)
         self("after_pred")
         if self.yb:
@@ -264,14 +286,34 @@ class Learner(Fits, Readouts, Precisions):
         return self.yb[0]
 
     @property
-    def smooth_loss(self) -> float:
-        """Exponential average of the training loss of this fit."""
-        return self.recorder.smooth_loss
+    def smooth_loss(self) -> Tensor:
+        """Exponential average of the training loss of this fit: float32, no dimensions, on the CPU."""
+        return torch.tensor(self.recorder.smooth_loss)
 
     @property
     def final_record(self) -> list[float | None]:
         """Losses and metrics of the last epoch: [train_loss, valid_loss, *metrics]."""
         return self.recorder.final_record
+
+    def to_detach(self, b: Any, cpu: bool = True, gather: bool = True) -> Any:
+        """Tensors, within lists, tuples and dicts too, without their gradients, and on the CPU unless told otherwise."""
+        return to_detach(b, cpu, gather)
+
+    def to(self, device: str | torch.device) -> Self:
+        """Compute on another device from now on, with the same precision; returns self.
+
+        Raises:
+            OptionError: There is no such device, or this machine lacks it.
+        """
+        before, self.runtime = self.runtime, plan_runtime(device)
+        self.runtime = self.runtime.with_precision(before.precision).with_channels_last(before.channels_last)
+        self.model.to(self.runtime.device)
+        self.objective.to(self.runtime.device)
+        self.dls.to(self.runtime.device)
+        if self.opt is not None:
+            # What an optimizer remembers of a parameter goes where the parameter is.
+            self.opt.load_state_dict(self.opt.state_dict())
+        return self
 
     # ---------------------------------------------------------------- optimizer, freezing
 
@@ -329,19 +371,22 @@ class Learner(Fits, Readouts, Precisions):
         opt.clear_state()
 
     def freeze(self) -> None:
-        """Train the last parameter group (the head) only."""
-        self.check_groups()
+        """Train the last parameter group (the head) only; see `warn_of_one_group`."""
+        self.warn_of_one_group()
         self.freeze_to(-1)
 
-    def check_groups(self) -> None:
-        """Make sure that something can be frozen.
+    def warn_of_one_group(self) -> None:
+        """Say where nothing can be frozen.
 
-        Raises:
-            ModelError: There is one parameter group only.
+        Warns:
+            SightlineWarning: There is one parameter group only.
         """
         if len((self.opt or self.create_opt()).param_lists) < 2:
-            raise ModelError(
-                "The network has one parameter group: nothing could be frozen. Give Learner a splitter with two or more."
+            warnings.warn(
+                "The network has one parameter group, so nothing can be frozen: all of it trains. "
+                "To freeze a part, give Learner a splitter with two groups or more.",
+                SightlineWarning,
+                stacklevel=3,
             )
 
     def unfreeze(self) -> None:

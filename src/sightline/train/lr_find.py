@@ -165,7 +165,7 @@ class LRFinder(Callback):
 
     def after_batch(self) -> None:
         """End where the loss left its lowest far behind, or all steps are done."""
-        loss = self.learn.smooth_loss
+        loss = self.learn.recorder.smooth_loss
         self.best_loss = min(self.best_loss, loss)
         if (self.stop_div and loss > _DIVERGED * self.best_loss) or self.learn.train_iter >= self.num_it:
             raise CancelFitException
@@ -302,7 +302,7 @@ def _as_it_was(learn: Learner) -> Iterator[None]:
 
 def _points(learn: Learner, num_it: int, broke: bool) -> tuple[Tensor, Tensor]:
     """The steps that suggestions see: without the first tenth, and without the last five where the loss stayed a number."""
-    lrs, losses = learn.recorder.lrs, learn.recorder.losses
+    lrs, losses = learn.recorder.lrs, [float(loss) for loss in learn.recorder.losses]
     finite = next((i for i, loss in enumerate(losses) if not math.isfinite(loss)), len(losses))
     at_nan = broke and math.isnan(losses[-1])
     chosen = slice(num_it // 10, finite if at_nan else min(finite, max(0, len(losses) - _SKIP_END)))

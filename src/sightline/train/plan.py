@@ -65,14 +65,16 @@ def fine_tune_phases(
 
     Raises:
         OptionError: An argument is outside what it may be.
-        ModelError: The network has one parameter group, so nothing could be frozen.
+
+    Warns:
+        SightlineWarning: The network has one parameter group, so that both fits train all of it.
     """
     for name, value in (("base_lr", base_lr), ("lr_mult", lr_mult), ("div", div)):
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
             raise OptionError(f"{name}={value!r}: expected one positive number.")
-    if not 0 < pct_start < 1:
-        raise OptionError(f"pct_start={pct_start!r}: expected a share of the steps, above 0 and below 1.")
-    learn.check_groups()
+    if not 0 <= pct_start <= 1:
+        raise OptionError(f"pct_start={pct_start!r}: expected a share of the steps, from 0 to 1.")
+    learn.warn_of_one_group()
     groups = (learn.opt or learn.create_opt()).param_lists
     kept = _norms_below_the_head(learn)
     below = f" and the normalisation below it ({counted(kept, 'parameter')})" if kept else ""

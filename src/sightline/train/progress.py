@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
+from sightline.record import figures_of
 from sightline.train.events import Callback
 
 REDRAW_EVERY_S = 0.1
@@ -127,7 +128,7 @@ class ProgressCallback(Callback):
 
 def row_text(row: dict[str, Any]) -> list[str]:
     """An epoch's row as text: epoch, losses and metrics with six decimals, minutes and seconds."""
-    figures = [row["train_loss"], row["valid_loss"], *row["metrics"].values()]
+    figures = figures_of(row)
     minutes, seconds = divmod(round(row["seconds"]), 60)
     return [str(row["epoch"]), *("" if f is None else f"{f:.6f}" for f in figures), f"{minutes:02d}:{seconds:02d}"]
 

@@ -80,6 +80,17 @@ class Readouts(CallbackHost, ABC):
         with self.progress.without(bar=True, table=True):
             yield self
 
+    @contextmanager
+    def validation_context(self, cbs: Callbacks = None, inner: bool = False) -> Iterator[Any]:
+        """A block for passes without training: neither bar nor table, evaluation mode; afterwards all is as it was before.
+
+        Args:
+            cbs: Callbacks of this block only.
+            inner: Has no meaning here; fastai has it.
+        """
+        with self._aside(cbs):
+            yield self
+
     def validate(self, ds_idx: int = 1, dl: Any = None, cbs: Callbacks = None) -> list[float | None]:
         """Loss and metrics over a loader: [loss, *metrics].
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from sightline.errors import NonFiniteLossError, OptionError
 from sightline.metrics.gathering import Accumulator, accumulators, check_metrics, named_metrics
-from sightline.record import Record, Row
+from sightline.record import Record, Row, figures_of
 from sightline.runtime import peak_memory_mib
 from sightline.train.events import Callback
 
@@ -37,19 +37,24 @@ class Recorder(Callback):
     Attributes:
         record: All rows, of all fits of this learner.
         figures: Validation loss and metrics of the last validation.
+        train_metrics: Whether metrics of the training batches, as training saw them, are kept too. Then the columns are
+            train_loss, train_<metric>, valid_loss, valid_<metric>.
         hps: What schedules set in the last fit: values of the last group by name, one a step.
         sweep: The record of the last `lr_find`, None before there was one; `lrs` and `losses` show it until the next fit.
     """
 
     order: ClassVar[int] = -9
 
-    def __init__(self) -> None:
+    def __init__(self, *, train_metrics: bool = False) -> None:
+        """Say whether there are metrics of training batches too."""
+        self.train_metrics = train_metrics
         self.record = Record()
         self.figures: list[float | None] = []
         self.hps: dict[str, list[float]] = {}
         self.sweep: Record | None = None
         self._shows_sweep = False
         self._gathered: list[Accumulator] = []
+        self._gathered_in_training: list[Accumulator] = []
         self._unread: list[tuple[Row, Tensor]] = []
         self._average = _Average()
         self._read_at = self._started = self._train_started = self._trained_s = 0.0
@@ -58,12 +63,21 @@ class Recorder(Callback):
     @property
     def metric_names(self) -> list[str]:
         """The columns of the table: epoch, train_loss, valid_loss, the metrics, time."""
-        return ["epoch", "train_loss", "valid_loss", *(name for name, _ in named_metrics(self.learn.metrics)), "time"]
+        names = [name for name, _ in named_metrics(self.learn.metrics)]
+        if not self.train_metrics:
+            return ["epoch", "train_loss", "valid_loss", *names, "time"]
+        parts = ([f"{part}_{name}" for name in ("loss", *names)] for part in ("train", "valid"))
+        return ["epoch", *(name for part in parts for name in part), "time"]
 
     @property
-    def losses(self) -> list[float]:
-        """The smoothed loss after every training step of the last fit."""
-        return [row["smooth_loss"] for row in self._steps()]
+    def losses(self) -> list[Tensor]:
+        """The smoothed loss after every training step of the last fit: float32 tensors without dimensions, on the CPU."""
+        return list(torch.tensor([row["smooth_loss"] for row in self._steps()]).unbind())
+
+    @property
+    def valid_losses(self) -> list[float | None]:
+        """The validation loss of every epoch of the last fit; None where there was no validation."""
+        return [row["valid_loss"] for row in self._epochs()]
 
     @property
     def lrs(self) -> list[float]:
@@ -73,8 +87,7 @@ class Recorder(Callback):
     @property
     def values(self) -> list[list[float | None]]:
         """Losses and metrics of every epoch of the last fit: [train_loss, valid_loss, *metrics]."""
-        rows = self._shown.of("epoch", phase=self._shown.phases - 1)
-        return [[row["train_loss"], row["valid_loss"], *row["metrics"].values()] for row in rows]
+        return [figures_of(row) for row in self._epochs()]
 
     @property
     def iters(self) -> list[int]:
@@ -101,7 +114,7 @@ class Recorder(Callback):
         if row is None:
             return [self.learn.epoch]
         minutes, seconds = divmod(round(row["seconds"]), 60)
-        return [row["epoch"], row["train_loss"], row["valid_loss"], *row["metrics"].values(), f"{minutes:02d}:{seconds:02d}"]
+        return [row["epoch"], *figures_of(row), f"{minutes:02d}:{seconds:02d}"]
 
     @property
     def epoch_row(self) -> Row | None:
@@ -160,8 +173,10 @@ class Recorder(Callback):
         self.figures = []
 
     def before_train(self) -> None:
-        """Start the training clock."""
+        """Start the training clock, and empty the metrics of training."""
+        learn = self.learn
         self._train_started = time.monotonic()
+        self._gathered_in_training = accumulators(learn.metrics, learn.target, learn) if self.train_metrics else []
 
     def before_validate(self) -> None:
         """Empty the metrics."""
@@ -179,8 +194,8 @@ class Recorder(Callback):
         learn = self.learn
         if learn.training:
             self._after_training_batch()
-        elif learn.yb and learn.pred is not None:
-            for one in self._gathered:
+        if learn.yb and learn.pred is not None:
+            for one in self._gathered_in_training if learn.training else self._gathered:
                 one.add(learn.pred.detach().float(), learn.y)
 
     def _after_training_batch(self) -> None:
@@ -215,6 +230,7 @@ class Recorder(Callback):
             return
         names = [name for name, _ in named_metrics(self.learn.metrics)]
         valid_loss, *metrics = self.figures or [None] * (1 + len(names))
+        trained = [one.value() for one in self._gathered_in_training]
         self.record.add(
             "epoch",
             phase=self.record.phases - 1,
@@ -222,6 +238,7 @@ class Recorder(Callback):
             train_loss=self._average.value if self._images else None,
             valid_loss=valid_loss,
             metrics=dict(zip(names, metrics, strict=True)),
+            **({"train_metrics": dict(zip(names, trained, strict=True))} if self.train_metrics else {}),
             seconds=round(time.monotonic() - self._started, 3),
             images_per_second=round(self._images / max(self._trained_s, 1e-9), 1),
             memory_mib=round(peak_memory_mib(self.learn.runtime.device), 1),
@@ -259,6 +276,9 @@ class Recorder(Callback):
     def _shown(self) -> Record:
         return self.sweep if self._shows_sweep and self.sweep is not None else self.record
 
+    def _epochs(self) -> list[Row]:
+        return self._shown.of("epoch", phase=self._shown.phases - 1)
+
     def _steps(self) -> list[Row]:
         self.read()
         return self._shown.of("step", phase=self._shown.phases - 1)
@@ -286,9 +306,10 @@ class Recorder(Callback):
         """
         from sightline.train.plots import plot_losses
 
-        valid = [row[1] for row in self.values] if with_valid else []
+        valid = self.valid_losses if with_valid else []
+        losses = [float(loss) for loss in self.losses]
         return plot_losses(
-            self.losses, self.iters, valid, skip_start=skip_start, log=log, show_epochs=show_epochs, ax=ax, figsize=figsize
+            losses, self.iters, valid, skip_start=skip_start, log=log, show_epochs=show_epochs, ax=ax, figsize=figsize
         )
 
     def plot_sched(

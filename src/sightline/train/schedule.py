@@ -145,14 +145,14 @@ def one_cycle(
         lr_max: Highest rate of every group.
         div: The first rate is `lr_max / div`.
         div_final: The last rate is `lr_max / div_final`.
-        pct_start: Share of the steps during which the rate rises, strictly between 0 and 1.
+        pct_start: Share of the steps during which the rate rises, 0 to 1.
         moms: Momentum at the start, in the middle and at the end.
 
     Raises:
         OptionError: `pct_start` or `moms` is outside what it may be.
     """
-    if not 0 < pct_start < 1:
-        raise OptionError(f"pct_start={pct_start}: expected a share of the steps, above 0 and below 1.")
+    if not 0 <= pct_start <= 1:
+        raise OptionError(f"pct_start={pct_start}: expected a share of the steps, from 0 to 1.")
     if len(moms) != 3:
         raise OptionError(f"moms={tuple(moms)}: expected three momentums: at the start, in the middle, at the end.")
     return {

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from sightline.errors import counted
+from sightline.errors import counted, name_of
 from sightline.metrics.gathering import named_metrics
 from sightline.predict import evaluating, infer
 
@@ -40,8 +40,16 @@ def summarize(learn: Learner) -> str:
             rule,
             *table[1:],
             rule,
-            f"parameters {total:,}; train {trained:,}; frozen {total - trained:,}",
-            f"loss {learn.objective.name}; frozen up to parameter group {learn.frozen_to}",
+            f"Total params: {total:,}",
+            f"Total trainable params: {trained:,}",
+            f"Total non-trainable params: {total - trained:,}",
+            "",
+            f"Optimizer used: {name_of(learn.opt_func)}",
+            f"Loss function: {learn.objective.name}",
+            f"Model frozen up to parameter group #{learn.frozen_to}" if learn.frozen_to else "Model unfrozen",
+            "",
+            "Callbacks:",
+            *(f"  - {cb.name}" for cb in learn.cbs),
         ]
     )
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from sightline.errors import OptionError
+from sightline.errors import OptionError, SightlineWarning
 from sightline.train.callbacks.core import CastToTensor, TrainEvalCallback
 from sightline.train.callbacks.gradients import GradientClip
 from sightline.train.callbacks.logs import CSVLogger
@@ -99,10 +99,13 @@ def test_event_names_are_attributes():
 
 
 @pytest.mark.parametrize("name", ["pred", "loss", "xb", "yb", "training", "epoch", "opt", "model", "dls"])
-def test_hiding_what_is_the_learners_is_refused_with_the_way_to_change_it(name):
-    cb = Callback(before_fit=lambda cb: setattr(cb, name, None))
-    with pytest.raises(OptionError, match=rf"self.{name} = .*self\.learn\.{name}"):
-        quiet(learner(cbs=cb), "fit", 1)
+def test_hiding_what_is_the_learners_is_warned_of_with_the_way_to_change_it(name):
+    cb = Callback(before_fit=lambda cb: setattr(cb, name, "mine"))
+    learn = learner(cbs=cb)
+    with pytest.warns(SightlineWarning, match=rf"self.{name} = .*self\.learn\.{name}"):
+        quiet(learn, "fit", 1)
+    assert getattr(cb, name) == "mine"
+    assert getattr(learn, name) != "mine"
 
 
 def test_a_value_of_ones_own_may_have_such_a_name_if_it_was_there_first():

@@ -82,7 +82,9 @@ def test_a_notebook_has_one_graph_that_is_redrawn(monkeypatch):
 
     area = types.ModuleType("IPython.display")
     area.Image, area.display = lambda data: data, display
-    monkeypatch.setitem(sys.modules, "IPython", types.ModuleType("IPython"))
+    outer = types.ModuleType("IPython")
+    outer.version_info = (9, 0, 0)  # matplotlib asks for it when it is first used
+    monkeypatch.setitem(sys.modules, "IPython", outer)
     monkeypatch.setitem(sys.modules, "IPython.display", area)
     monkeypatch.setattr(logs, "in_notebook", lambda: True)
     quiet(learner(cbs=ShowGraphCallback), "fit", 3)

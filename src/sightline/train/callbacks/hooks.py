@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from sightline.errors import ModelError
+from sightline.metrics.metric import to_detach
 from sightline.predict import evaluating
 from sightline.train.events import Callback
 
@@ -52,7 +53,7 @@ class Hook:
     def hook_fn(self, module: nn.Module, input: Any, output: Any) -> None:
         """Store what the function returns."""
         if self.detach:
-            input, output = _detached(input, cpu=self.cpu), _detached(output, cpu=self.cpu)
+            input, output = to_detach(input, self.cpu), to_detach(output, self.cpu)
         self.stored = self.hook_func(module, input, output)
 
     def remove(self) -> None:
@@ -275,14 +276,6 @@ class HookCallback(Callback):
 
 def _output(layer: nn.Module, inputs: Any, output: Any) -> Any:
     return output
-
-
-def _detached(value: Any, *, cpu: bool) -> Any:
-    if isinstance(value, Tensor):
-        return value.detach().cpu() if cpu else value.detach()
-    if isinstance(value, (tuple, list)):
-        return type(value)(_detached(one, cpu=cpu) for one in value)
-    return value
 
 
 def _shapes(value: Any) -> Any:

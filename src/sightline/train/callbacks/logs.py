@@ -111,8 +111,9 @@ class ShowGraphCallback(Callback):
 
     def draw(self, ax: Axes) -> Axes:
         """Draw both losses over the steps of the fit."""
-        losses, per_epoch = self.recorder.losses, self.nb_batches[0]
-        checks = [(end, row[1]) for end, row in zip(self.nb_batches, self.recorder.values, strict=False) if row[1] is not None]
+        losses, per_epoch = [float(loss) for loss in self.recorder.losses], self.nb_batches[0]
+        ends = zip(self.nb_batches, self.recorder.valid_losses, strict=False)
+        checks = [(end, loss) for end, loss in ends if loss is not None]
         ax.plot(range(len(losses)), losses, label="train")
         ax.plot([end for end, _ in checks], [loss for _, loss in checks], label="valid")
         ax.set_xlim(0, max((self.n_epoch - len(self.nb_batches)) * per_epoch + len(losses), 1))
