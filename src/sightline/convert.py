@@ -214,7 +214,7 @@ def _other_head(arch: str, tensors: Mapping[str, Tensor], n_out: int) -> str:
         )
     return (
         f"The body in the file is {arch}, but its head is not fastai's default one (512 hidden features). Expected that one. "
-        "Give the options of the head in code: learn = vision_learner(dls, arch, pretrained=False, lin_ftrs=...), then "
+        "Give the options of the head in code: learn = vision_learner(dls, arch, lin_ftrs=...), then "
         "learn.load(...) and learn.export(...)."
     )
 

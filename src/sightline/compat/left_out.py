@@ -24,19 +24,23 @@ _REASONS: dict[str, str] = {
         xse_resnext18_deeper xse_resnext34 xse_resnext34_deep xse_resnext34_deeper xse_resnext50 xse_resnext50_deep
         xse_resnext50_deeper xsenet154
     """,
-    "Layers are those of torch.nn and torchvision.ops, such as Conv2dNormActivation and SqueezeExcitation.": """
-        AdaptiveAvgPool AdaptiveConcatPool1d AvgPool BatchNorm BatchNorm1dFlat Cat ConvLayer Embedding InstanceNorm Lambda
-        LinBnDrop MaxPool MergeLayer MishJit NormType PartialLambda PixelShuffle_ICNR PoolFlatten PoolType
-        PooledSelfAttention2d ProdLayer ResBlock ResizeBatch SEBlock SEModule SEResNeXtBlock SelfAttention SeparableBlock
-        SequentialEx SimpleCNN SimpleSelfAttention SwishJit TimeDistributed View icnr_init mish module sequential sigmoid
-        sigmoid_range swish trunc_normal_
+    "Layers of attention, for larger pictures, and for sequences are those of torch.nn, such as MultiheadAttention, "
+    "PixelShuffle and Embedding.": """
+        AdaptiveConcatPool1d BatchNorm1dFlat Embedding PixelShuffle_ICNR PooledSelfAttention2d SelfAttention
+        SimpleSelfAttention TimeDistributed icnr_init trunc_normal_
+    """,
+    "ResBlock(..., reduction=, groups=, dw=True) makes blocks of this kind.": "SEBlock SEResNeXtBlock SeparableBlock",
+    "Write an nn.Module, or a Module, which needs no super().__init__(); nn.Sequential takes Lambda(func) for functions.": """
+        Debugger MishJit SwishJit ToTensorBase module sequential
     """,
     "The layer of transforms with types has no counterpart: DataBlock takes plain functions, a Transform of your own serves as "
     "item_tfms or batch_tfms, and what labels mean is told by sightline.target.": """
         Categorize Category CategoryMap Datasets EncodedMultiCategorize Func MultiCategorize MultiCategory OneHotEncode
         PointScaler RegressionSetup TensorPointCreate TfmdDL TfmdLists TitledFloat TitledInt TitledStr TitledTuple
-        TransformBlock cast compose_tfms decode_at dispatch retain_type retain_types show_at typedispatch
+        cast compose_tfms decode_at dispatch retain_type retain_types show_at typedispatch
     """,
+    "Pictures that are read in a way of your own, of any number of channels, are ImageBlock(cls=Mine, channels=4), where Mine "
+    "inherits from PILImage and its create(source) returns an array (H, W, C) or a tensor (C, H, W).": "TransformBlock",
     "Several GPUs are for processes of their own: start the script with torchrun. Within one process there is one device.": """
         DistributedTrainer ParallelTrainer distrib_barrier num_distrib rank_distrib
     """,
@@ -46,15 +50,12 @@ _REASONS: dict[str, str] = {
     "Pictures that cannot be read are named without being asked for; interp.top_losses(items=True) gives those that look "
     "mislabelled, and files are moved with Path.rename.": "ImageClassifierCleaner ImagesCleaner",
     "Half precision needs no scaling of the loss here: learn.to_bf16(), or learn.to_fp16() on a GPU.": """
-        AMPMode ModelToHalf NonNativeMixedPrecision
+        ModelToHalf NonNativeMixedPrecision
     """,
     "It belongs to recurrent networks, which read text.": "ModelResetter RNNCallback RNNRegularizer rnn_cbs",
-    "create_body, create_head and nn.Sequential put a network together; its groups of parameters are splitter=, and what is "
-    "known of an architecture comes from its zoo.": """
-        TimmBody add_head create_cnn_model create_timm_model default_split has_pool_type model_meta num_features_model
-    """,
+    "It is called create_vision_model.": "create_cnn_model",
     "Loaders are made by DataBlock or ImageDataLoaders; DataLoaders(train, valid, target=...) takes torch DataLoaders "
-    "and lists of batches.": "DataLoader FilteredBase PartialDL SkipItemException WeightedDL fa_collate fa_convert",
+    "and lists of batches.": "FilteredBase PartialDL SkipItemException WeightedDL fa_collate fa_convert",
     "Pictures are Pillow's: use PILImage, and PILImageBW for grey ones.": "PILBase",
     "The loss shown while training is learn.recorder.smooth_loss.": "AvgSmoothLoss",
     "Bars of progress of one's own are tqdm's or rich's.": "master_bar progress_bar",
@@ -63,7 +64,7 @@ _REASONS: dict[str, str] = {
         search_images_bing search_images_ddg search_images_serpapi
     """,
     "Weights are saved and read by learn.save(name) and learn.load(name), which never run code from a file.": """
-        load_model load_pickle save_model save_pickle
+        load_pickle save_pickle
     """,
     "Optimizers are torch's: write a torch.optim.Optimizer and pass opt_func=partial(OptimWrapper, opt=It).": """
         adam_step average_grad average_sqr_grad debias l2_reg lamb_step larc_layer_lr larc_step momentum_step qhadam_step

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from numbers import Number
 from typing import Any, Self
 
 import numpy as np
@@ -11,10 +12,13 @@ from torch import Tensor, nn
 
 from sightline.errors import OptionError
 from sightline.runtime import plan_runtime
+from sightline.train.callbacks.hooks import total_params
 
 
 def tensor(x: Any, *rest: Any, **options: Any) -> Tensor:
-    """A tensor of whatever holds numbers: a list, an array, a table's column, or several numbers in a row.
+    """A tensor of whatever holds numbers: a list, an array, a picture, a table's column, or several numbers in a row.
+
+    Numbers of 64 bits become float32, and whole ones of 16 bits without sign too.
 
     Args:
         x: The first or only value.
@@ -23,15 +27,17 @@ def tensor(x: Any, *rest: Any, **options: Any) -> Tensor:
     """
     if rest:
         x = (x, *rest)
-    if isinstance(x, Tensor):
-        return x.to(**options) if options else x
-    if hasattr(x, "to_numpy"):
-        x = x.to_numpy()
-    if hasattr(x, "__array__") and not isinstance(x, np.ndarray):
-        x = np.array(x)  # a picture
     if isinstance(x, (list, tuple)) and any(isinstance(one, (Tensor, np.ndarray)) for one in x):
-        return torch.stack([tensor(one, **options) for one in x])
-    return torch.tensor(x, **options)
+        made = torch.stack([tensor(one, **options) for one in x])
+    elif isinstance(x, Tensor):
+        made = x.to(**options) if options else x
+    elif isinstance(x, (list, tuple, Number)):
+        made = torch.tensor(x, **options)
+    else:  # an array, a picture, a table or its column
+        numbers = np.array(x)
+        wide = numbers.dtype in (np.float64, np.uint16)
+        made = torch.tensor(numbers.astype(np.float32) if wide else numbers, **options)
+    return made.float() if made.dtype == torch.float64 else made
 
 
 def apply(func: Callable[..., Any], x: Any, *args: Any, **options: Any) -> Any:
@@ -51,18 +57,13 @@ def to_device(b: Any, device: str | torch.device | None = None, non_blocking: bo
 
 
 def to_cpu(b: Any) -> Any:
-    """Every tensor within `b` on the CPU, half precision as float32."""
-    return apply(lambda x: x.detach().cpu().float() if x.dtype == torch.float16 else x.detach().cpu(), b)
+    """Every tensor within `b` on the CPU."""
+    return to_device(b, "cpu")
 
 
 def to_np(x: Any) -> Any:
     """Every tensor within `x` as a NumPy array."""
-    return apply(lambda o: to_cpu(o).numpy(), x)
-
-
-def to_detach(b: Any, cpu: bool = True) -> Any:
-    """Every tensor within `b` without its history, on the CPU unless told otherwise."""
-    return apply(lambda x: to_cpu(x) if cpu else x.detach(), b)
+    return apply(lambda o: o.detach().cpu().numpy(), x)
 
 
 def to_float(b: Any) -> Any:
@@ -89,17 +90,6 @@ def one_hot(x: Any, c: int) -> Tensor:
 def default_device(use: int | None = -1) -> torch.device:
     """Where work is done unless told otherwise: a GPU where there is one; `use=0` or False asks for the CPU."""
     return torch.device("cpu") if use in (0, False) and use is not None else plan_runtime().device
-
-
-def params(m: nn.Module) -> list[nn.Parameter]:
-    """All parameters of a module."""
-    return list(m.parameters())
-
-
-def total_params(m: nn.Module) -> tuple[int, bool]:
-    """Number of parameters of a module, and whether its first one trains."""
-    own = params(m)
-    return sum(one.numel() for one in own), bool(own and own[0].requires_grad)
 
 
 def requires_grad(m: nn.Module) -> bool:

@@ -2,7 +2,7 @@ from fastai.vision.all import *
 
 # Freeze, train the head, unfreeze, train all with rates that grow with depth.
 path = Path(sys.argv[1]) / "folders"
-dls = ImageDataLoaders.from_folder(path, item_tfms=Resize(48, method="squish"), bs=24, shuffle=False, num_workers=0)
+dls = ImageDataLoaders.from_folder(path, item_tfms=Resize(32, method="squish"), bs=24, shuffle=False, num_workers=0)
 learn = vision_learner(dls, resnet18, pretrained=False, ps=[0.0, 0.0], lin_ftrs=[32], metrics=error_rate, wd=0.1)
 fill_weights(learn.model)
 learn.freeze()

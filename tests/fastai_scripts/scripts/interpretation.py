@@ -3,7 +3,7 @@ from fastai.vision.all import *
 # Where does the network go wrong?
 path = Path(sys.argv[1]) / "folders"
 dls = ImageDataLoaders.from_folder(path, item_tfms=Resize(48, method="squish"), bs=12, shuffle=False, num_workers=0)
-learn = vision_learner(dls, resnet18, pretrained=False, ps=0.0, metrics=error_rate)
+learn = vision_learner(dls, "test_resnet", pretrained=False, ps=0.0, metrics=error_rate)
 fill_weights(learn.model)
 learn.fit(1, 1e-3)
 interp = ClassificationInterpretation.from_learner(learn)

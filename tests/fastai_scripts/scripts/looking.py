@@ -6,7 +6,7 @@ dls = ImageDataLoaders.from_folder(path, item_tfms=Resize(48), batch_tfms=aug_tr
 dls.show_batch()
 dls.valid.show_batch(max_n=4, nrows=1)
 dls.train.show_batch(max_n=8, nrows=2, unique=True)
-learn = vision_learner(dls, resnet18, pretrained=False, metrics=accuracy)
+learn = vision_learner(dls, "test_resnet", pretrained=False, metrics=accuracy)
 learn.fit_one_cycle(2, 1e-3)
 learn.show_results(max_n=6, figsize=(6, 6))
 learn.recorder.plot_loss()

@@ -42,7 +42,7 @@ class StopEarly(Callback):
             raise CancelFitException()
 
 
-learn = vision_learner(dls, resnet18, pretrained=False, ps=0.0, cbs=Ears())
+learn = vision_learner(dls, "test_resnet", pretrained=False, ps=0.0, cbs=Ears())
 fill_weights(learn.model)
 learn.fit(1, 1e-4)
 report(heard=list(heard))

@@ -2,7 +2,7 @@ from fastai.vision.all import *
 
 # A head of one's own, a body cut by hand, parameter groups of one's own.
 path = Path(sys.argv[1]) / "folders"
-dls = ImageDataLoaders.from_folder(path, item_tfms=Resize(48, method="squish"), bs=12, shuffle=False, num_workers=0)
+dls = ImageDataLoaders.from_folder(path, item_tfms=Resize(32, method="squish"), bs=12, shuffle=False, num_workers=0)
 head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 16), nn.ReLU(), nn.Linear(16, dls.c))
 learn = vision_learner(dls, resnet18, pretrained=False, custom_head=head, metrics=accuracy)
 fill_weights(learn.model)

@@ -26,15 +26,15 @@ metrics = [
     RocAuc(),
     partial(top_k_accuracy, k=2),
 ]
-learn = vision_learner(dls, resnet18, pretrained=False, ps=0.0, loss_func=my_loss, metrics=metrics)
+learn = vision_learner(dls, "test_resnet", pretrained=False, ps=0.0, loss_func=my_loss, metrics=metrics)
 fill_weights(learn.model)
 report(before=learn.validate(), names=learn.recorder.metric_names)
-learn.fit(1, 1e-4)
+learn.fit(1, 1e-3)
 report(row=learn.recorder.values[-1][:2])
 learn.loss_func = nn.CrossEntropyLoss(weight=torch.tensor([1.0, 2.0, 0.5]))
 learn.metrics = [AccumMetric(lambda p, t: (p.argmax(1) == t).float().mean(), flatten=False), skm_to_fastai(accuracy_score)]
 loosely(others=learn.validate())
-learn.fit(1, 1e-4)
+learn.fit(1, 1e-3)
 
 
 class Halved(nn.Module):

@@ -21,7 +21,7 @@ report(x=list(xb.shape), classes=list(dls.vocab), valid=list(dls.valid.one_batch
 dls.show_batch(nrows=1, ncols=3)
 
 # Progressive resizing: the same learner goes on with larger pictures.
-learn = vision_learner(dls, resnet18, pretrained=False, metrics=error_rate)
+learn = vision_learner(dls, "test_resnet", pretrained=False, metrics=error_rate)
 learn.fit_one_cycle(2, 3e-3)
 learn.dls = get_dls(56, 6)
 report(larger=list(learn.dls.one_batch()[0].shape))

@@ -12,7 +12,7 @@ dls = DataBlock(
 ).dataloaders(df, path=path, bs=8, num_workers=0, shuffle=False)
 xb, yb = dls.valid.one_batch()
 report(c=dls.c, y=yb, x=xb)
-learn = vision_learner(dls, resnet18, pretrained=False, ps=0.0, y_range=(0, 1.2), metrics=[rmse, mae, R2Score()])
+learn = vision_learner(dls, "test_resnet", pretrained=False, ps=0.0, y_range=(0, 1.2), metrics=[rmse, mae, R2Score()])
 fill_weights(learn.model)
 report(before=learn.validate())
 learn.fit(2, 1e-3)

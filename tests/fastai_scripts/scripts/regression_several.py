@@ -17,6 +17,6 @@ dls = ImageDataLoaders.from_df(
     num_workers=0,
 )
 report(c=dls.c, y=list(dls.valid.one_batch()[1].shape))
-learn = vision_learner(dls, resnet18, pretrained=False, metrics=[mse, ExplainedVariance()], loss_func=L1LossFlat())
+learn = vision_learner(dls, "test_resnet", pretrained=False, metrics=[mse, ExplainedVariance()], loss_func=L1LossFlat())
 learn.fit_one_cycle(1, 1e-3)
 loosely(preds=learn.get_preds(with_loss=True), shown=learn.validate())

@@ -29,7 +29,7 @@ report(targets=yb)
 names = [dls.vocab[i] for i, on in enumerate(yb[0]) if on]
 report(names=names)
 
-learn = vision_learner(dls, resnet18, pretrained=False, ps=0.0, metrics=partial(accuracy_multi, thresh=0.2))
+learn = vision_learner(dls, "test_resnet", pretrained=False, ps=0.0, metrics=partial(accuracy_multi, thresh=0.2))
 fill_weights(learn.model)
 report(untrained=learn.validate())
 learn.metrics = [partial(accuracy_multi, thresh=0.1), F1ScoreMulti(thresh=0.3, average="macro"), RocAucMulti()]

@@ -16,7 +16,7 @@ dls = ImageDataLoaders.from_df(
 )
 report(vocab=list(dls.vocab), c=dls.c)
 learn = vision_learner(
-    dls, resnet18, pretrained=False, metrics=[accuracy_multi, PrecisionMulti(), RecallMulti(), HammingLossMulti()]
+    dls, "test_resnet", pretrained=False, metrics=[accuracy_multi, PrecisionMulti(), RecallMulti(), HammingLossMulti()]
 )
 with learn.no_bar():
     learn.fit_one_cycle(1, slice(1e-3))
