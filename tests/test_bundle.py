@@ -13,7 +13,7 @@ from torchvision.models import resnet18
 
 from sightline.bundle import FORMAT_VERSION, Bundle
 from sightline.data.factories import ImageDataLoaders
-from sightline.data.transforms import Resize
+from sightline.data.transforms.items import Resize
 from sightline.errors import BundleError, SightlineWarning
 from sightline.model.vision import create_vision_model
 from sightline.predict import Predictor, load_learner

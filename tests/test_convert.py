@@ -13,7 +13,7 @@ from fastai_networks import of_resnet18, of_timm
 from sightline.bundle import Bundle
 from sightline.convert import convert_weights
 from sightline.data.factories import ImageDataLoaders
-from sightline.data.transforms import Resize
+from sightline.data.transforms.items import Resize
 from sightline.errors import ArchitectureError, BundleError, OptionError, WeightsError
 from sightline.model.vision import create_vision_model
 from sightline.predict import load_learner

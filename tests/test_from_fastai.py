@@ -15,7 +15,7 @@ from PIL import Image
 from torch import nn
 
 from conftest import COLOURS, draw_picture
-from sightline.data.batch import Batch
+from sightline.data.loading.batch import Batch
 from sightline.errors import SightlineError, SightlineWarning
 from sightline.fastai import (
     BrierScore,

@@ -11,9 +11,9 @@ from torch import nn
 
 from sightline.data.blocks import RegressionBlock
 from sightline.data.factories import ImageDataLoaders
-from sightline.data.foreign import ForeignLoader
+from sightline.data.loading.foreign import ForeignLoader
 from sightline.data.pipeline import EvaluationPipeline
-from sightline.data.transforms import Resize
+from sightline.data.transforms.items import Resize
 from sightline.errors import LabelError, OptionError, SightlineWarning
 from sightline.interpret import ClassificationInterpretation, Interpretation
 from sightline.outputs import Outputs

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from sightline.data.foreign import ForeignLoader
+from sightline.data.loading.foreign import ForeignLoader
 from sightline.outputs import Collector, as_loader
 from sightline.target import MultiLabel, SingleLabel, Vocab
 

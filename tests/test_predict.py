@@ -14,7 +14,7 @@ from torchvision.models import resnet18
 
 from sightline.bundle import Bundle
 from sightline.data.pipeline import EvaluationPipeline
-from sightline.data.transforms import Resize
+from sightline.data.transforms.items import Resize
 from sightline.errors import ImageError, OptionError
 from sightline.model.vision import create_vision_model
 from sightline.predict import Predictor

@@ -21,37 +21,37 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 _HOMES: dict[str, str] = {
     "sightline.bundle": "Bundle",
-    "sightline.data.augment": "aug_transforms imagenet_stats",
-    "sightline.data.bands": "Bands",
-    "sightline.data.batch": "Batch",
+    "sightline.data.transforms.augment": "aug_transforms imagenet_stats",
+    "sightline.data.pictures.bands": "Bands",
+    "sightline.data.loading.batch": "Batch",
     "sightline.data.block": "DataBlock",
     "sightline.data.blocks": "CategoryBlock ImageBlock MultiCategoryBlock RegressionBlock",
-    "sightline.data.colour": "Brightness Contrast Hue Normalize Saturation",
+    "sightline.data.transforms.colour": "Brightness Contrast Hue Normalize Saturation",
     "sightline.data.dataloaders": "DataLoaders",
     "sightline.data.datasets": "Datasets",
-    "sightline.data.decode": "PILImage PILImageBW",
-    "sightline.data.erasing": "RandomErasing",
+    "sightline.data.pictures.decode": "PILImage PILImageBW",
+    "sightline.data.transforms.erasing": "RandomErasing",
     "sightline.data.factories": "ImageDataLoaders",
-    "sightline.data.fetch": "download_images download_url",
-    "sightline.data.files": "FileGetter ImageGetter get_files get_image_files",
-    "sightline.data.geometry": "Dihedral Flip RandomResizedCropGPU Rotate Warp Zoom",
-    "sightline.data.getters": "AttrGetter ColReader ItemGetter Pipeline RegexLabeller parent_label using_attr",
-    "sightline.data.loaders": "Loader",
-    "sightline.data.plots": "show_image show_images",
-    "sightline.data.points": "PointBlock",
-    "sightline.data.split": """
+    "sightline.data.pictures.fetch": "download_images download_url",
+    "sightline.data.rows.files": "FileGetter ImageGetter get_files get_image_files",
+    "sightline.data.transforms.geometry": "Dihedral Flip RandomResizedCropGPU Rotate Warp Zoom",
+    "sightline.data.rows.getters": "AttrGetter ColReader ItemGetter Pipeline RegexLabeller parent_label using_attr",
+    "sightline.data.loading.loaders": "Loader",
+    "sightline.data.showing.plots": "show_image show_images",
+    "sightline.data.transforms.points": "PointBlock",
+    "sightline.data.rows.split": """
         ColSplitter EndSplitter FileSplitter FuncSplitter GrandparentSplitter IndexSplitter MaskSplitter RandomSplitter
         RandomSubsetSplitter TrainTestSplitter
     """,
-    "sightline.data.split_fair": "GroupSplitter KFoldSplitter StratifiedSplitter",
-    "sightline.data.table": "Table",
-    "sightline.data.torchvision_presets": "AutoAugment RandAugment TrivialAugment TrivialAugmentWide",
-    "sightline.data.transforms": """
+    "sightline.data.rows.split_fair": "GroupSplitter KFoldSplitter StratifiedSplitter",
+    "sightline.data.rows.table": "Table",
+    "sightline.data.transforms.torchvision_presets": "AutoAugment RandAugment TrivialAugment TrivialAugmentWide",
+    "sightline.data.transforms.items": """
         CropPad DihedralItem FlipItem PadMode RandomCrop RandomResizedCrop RatioResize Resize ResizeMethod
     """,
-    "sightline.data.upkeep": "resize_image resize_images verify_image verify_images",
-    "sightline.data.user_transforms": "RandTransform Transform",
-    "sightline.data.weights": "balanced_weights",
+    "sightline.data.pictures.upkeep": "resize_image resize_images verify_image verify_images",
+    "sightline.data.transforms.user_transforms": "RandTransform Transform",
+    "sightline.data.rows.weights": "balanced_weights",
     "sightline.errors": """
         ArchitectureError BundleError DataError ImageError LabelError LeftOutError MissingExtraError ModelError NoImagesError
         NonFiniteLossError OptionError SightlineError SightlineWarning SplitError TableError TrainingError WeightsError

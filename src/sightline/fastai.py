@@ -170,22 +170,17 @@ from sightline.compat.tensors import (
     to_half,
     to_np,
 )
-from sightline.data.augment import aug_transforms, cifar_stats, imagenet_stats, mnist_stats
 from sightline.data.block import DataBlock
 from sightline.data.blocks import CategoryBlock, ImageBlock, MultiCategoryBlock, RegressionBlock
-from sightline.data.colour import Brightness, Contrast, Hue, Normalize, Saturation
-from sightline.data.decode import PILImage, PILImageBW, load_image
-from sightline.data.erasing import RandomErasing
 from sightline.data.factories import ImageDataLoaders
-from sightline.data.fetch import download_images, download_url
-from sightline.data.files import IMAGE_EXTENSIONS as image_extensions  # noqa: N811 - its name in fastai
-from sightline.data.files import FileGetter, ImageGetter
-from sightline.data.geometry import Dihedral, Flip, RandomResizedCropGPU, Rotate, Warp, Zoom
-from sightline.data.getters import AttrGetter, ColReader, ItemGetter, Pipeline, RegexLabeller, parent_label, using_attr
-from sightline.data.images import image2tensor, to_image
-from sightline.data.plots import get_grid, show_image, show_images, show_titled_image, subplots
-from sightline.data.points import PointBlock
-from sightline.data.split import (
+from sightline.data.pictures.decode import PILImage, PILImageBW, load_image
+from sightline.data.pictures.fetch import download_images, download_url
+from sightline.data.pictures.images import image2tensor, to_image
+from sightline.data.pictures.upkeep import resize_image, resize_images, resize_to, verify_image
+from sightline.data.rows.files import IMAGE_EXTENSIONS as image_extensions  # noqa: N811 - its name in fastai
+from sightline.data.rows.files import FileGetter, ImageGetter
+from sightline.data.rows.getters import AttrGetter, ColReader, ItemGetter, Pipeline, RegexLabeller, parent_label, using_attr
+from sightline.data.rows.split import (
     ColSplitter,
     EndSplitter,
     FileSplitter,
@@ -197,8 +192,25 @@ from sightline.data.split import (
     RandomSubsetSplitter,
     TrainTestSplitter,
 )
-from sightline.data.split_fair import GroupSplitter, KFoldSplitter, StratifiedSplitter
-from sightline.data.tensor_kinds import (
+from sightline.data.rows.split_fair import GroupSplitter, KFoldSplitter, StratifiedSplitter
+from sightline.data.showing.plots import get_grid, show_image, show_images, show_titled_image, subplots
+from sightline.data.transforms.augment import aug_transforms, cifar_stats, imagenet_stats, mnist_stats
+from sightline.data.transforms.colour import Brightness, Contrast, Hue, Normalize, Saturation
+from sightline.data.transforms.erasing import RandomErasing
+from sightline.data.transforms.geometry import Dihedral, Flip, RandomResizedCropGPU, Rotate, Warp, Zoom
+from sightline.data.transforms.items import (
+    CropPad,
+    DihedralItem,
+    FlipItem,
+    PadMode,
+    RandomCrop,
+    RandomResizedCrop,
+    RatioResize,
+    Resize,
+    ResizeMethod,
+)
+from sightline.data.transforms.points import PointBlock
+from sightline.data.transforms.tensor_kinds import (
     TensorBase,
     TensorBBox,
     TensorCategory,
@@ -210,20 +222,8 @@ from sightline.data.tensor_kinds import (
     TensorPoint,
     TensorTypes,
 )
-from sightline.data.torchvision_presets import AutoAugment, RandAugment, TrivialAugment, TrivialAugmentWide
-from sightline.data.transforms import (
-    CropPad,
-    DihedralItem,
-    FlipItem,
-    PadMode,
-    RandomCrop,
-    RandomResizedCrop,
-    RatioResize,
-    Resize,
-    ResizeMethod,
-)
-from sightline.data.upkeep import resize_image, resize_images, resize_to, verify_image
-from sightline.data.user_transforms import (
+from sightline.data.transforms.torchvision_presets import AutoAugment, RandAugment, TrivialAugment, TrivialAugmentWide
+from sightline.data.transforms.user_transforms import (
     DisplayedTransform,
     IntToFloatTensor,
     ItemTransform,

@@ -15,10 +15,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from sightline.data.loaders import Loader
-from sightline.data.loading import AnyLoader
-from sightline.data.plots import FigSize, grid_shape
-from sightline.data.show_results import Shown, pixels_of, show_results, titled
+from sightline.data.loading.any_loader import AnyLoader
+from sightline.data.loading.loaders import Loader
+from sightline.data.showing.plots import FigSize, grid_shape
+from sightline.data.showing.show_results import Shown, pixels_of, show_results, titled
 from sightline.errors import LabelError, OptionError, counted
 from sightline.outputs import Outputs
 

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sightline.data.batch import Batch
-from sightline.data.foreign import ForeignLoader
-from sightline.data.loaders import Loader
-from sightline.data.loading import AnyLoader
+from sightline.data.loading.any_loader import AnyLoader
+from sightline.data.loading.batch import Batch
+from sightline.data.loading.foreign import ForeignLoader
+from sightline.data.loading.loaders import Loader
 from sightline.target import Target
 
 

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from sightline.bundle import Bundle
-from sightline.data.loaders import Loader
+from sightline.data.loading.loaders import Loader
 from sightline.data.pipeline import EvaluationPipeline
-from sightline.data.show import restored
-from sightline.data.sources import as_items
+from sightline.data.rows.sources import as_items
+from sightline.data.showing.show import restored
 from sightline.errors import ImageError, ModelError, OptionError, listed
 from sightline.outputs import Collector, Outputs, as_loader
 from sightline.runtime import Precision, Runtime, plan_runtime

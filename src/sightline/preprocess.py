@@ -1,7 +1,7 @@
 """Preprocess: how a picture becomes the numbers that a network sees, as a value that can be stored and compared.
 
 It is made from the transforms that validation uses, travels in the bundle, and is the only thing that prediction needs to
-know of the data road. The resizing itself is done in `data/transforms.py` and `data/augment.py`.
+know of the data road. The resizing itself is done in `data/pictures/resize.py` and `data/transforms/batch_pipeline.py`.
 """
 
 from __future__ import annotations

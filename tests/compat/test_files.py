@@ -9,7 +9,7 @@ from fastcore.foundation import L
 
 from sightline.compat.files import get_files, get_image_files, verify_images
 from sightline.data.factories import ImageDataLoaders
-from sightline.data.transforms import Resize
+from sightline.data.transforms.items import Resize
 
 
 def test_pictures_come_as_an_l_in_order(colour_folder):

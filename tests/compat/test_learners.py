@@ -11,7 +11,7 @@ from fastcore.foundation import L
 
 from sightline.compat.learners import Learner, cnn_learner, load_learner, vision_learner
 from sightline.data.factories import ImageDataLoaders
-from sightline.data.transforms import Resize
+from sightline.data.transforms.items import Resize
 from sightline.metrics.single_label import accuracy
 
 

@@ -9,7 +9,7 @@ from torch.utils.data import TensorDataset
 
 from sightline.compat.learners import Learner
 from sightline.compat.loaders import DataLoader, DataLoaders, get_c
-from sightline.data.samples import Part
+from sightline.data.loading.samples import Part
 from sightline.errors import OptionError
 from sightline.target import Regression, SingleLabel
 from sightline.train.optimizers import SGD

@@ -12,16 +12,16 @@ import pytest
 import torch
 
 from data.drawn import break_picture, cut_short, draw, draw_folder, pixels
-from sightline.data.augment import aug_transforms
 from sightline.data.block import DataBlock
 from sightline.data.blocks import CategoryBlock, ImageBlock, MultiCategoryBlock, RegressionBlock
-from sightline.data.colour import Normalize
-from sightline.data.decode import PILImageBW
-from sightline.data.files import get_image_files
-from sightline.data.getters import ColReader, Pipeline, parent_label
-from sightline.data.split import ColSplitter, GrandparentSplitter, IndexSplitter, RandomSplitter
-from sightline.data.split_fair import GroupSplitter, StratifiedSplitter
-from sightline.data.transforms import Resize
+from sightline.data.pictures.decode import PILImageBW
+from sightline.data.rows.files import get_image_files
+from sightline.data.rows.getters import ColReader, Pipeline, parent_label
+from sightline.data.rows.split import ColSplitter, GrandparentSplitter, IndexSplitter, RandomSplitter
+from sightline.data.rows.split_fair import GroupSplitter, StratifiedSplitter
+from sightline.data.transforms.augment import aug_transforms
+from sightline.data.transforms.colour import Normalize
+from sightline.data.transforms.items import Resize
 from sightline.errors import (
     ImageError,
     LabelError,

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from sightline.data.blocks import CategoryBlock, ImageBlock, LabelHints, MultiCategoryBlock, RegressionBlock
-from sightline.data.decode import PILImage, PILImageBW
+from sightline.data.pictures.decode import PILImage, PILImageBW
 from sightline.errors import LabelError, OptionError
 
 

@@ -9,15 +9,15 @@ import torch
 from PIL import Image
 
 from data.drawn import break_picture, draw, draw_folder, pixels
-from sightline.data.augment import aug_transforms
 from sightline.data.block import DataBlock
-from sightline.data.colour import Normalize
 from sightline.data.dataloaders import DataLoaders
 from sightline.data.factories import ImageDataLoaders
-from sightline.data.files import get_image_files
-from sightline.data.getters import parent_label
-from sightline.data.split import GrandparentSplitter
-from sightline.data.transforms import Resize
+from sightline.data.rows.files import get_image_files
+from sightline.data.rows.getters import parent_label
+from sightline.data.rows.split import GrandparentSplitter
+from sightline.data.transforms.augment import aug_transforms
+from sightline.data.transforms.colour import Normalize
+from sightline.data.transforms.items import Resize
 from sightline.errors import LabelError, OptionError, SightlineWarning
 
 

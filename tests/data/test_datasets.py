@@ -10,11 +10,11 @@ import torch
 from data.drawn import draw_folder, pixels
 from sightline.data.block import DataBlock
 from sightline.data.blocks import CategoryBlock, ImageBlock
-from sightline.data.colour import Normalize
-from sightline.data.files import get_image_files
-from sightline.data.getters import parent_label
-from sightline.data.split import GrandparentSplitter, RandomSplitter
-from sightline.data.transforms import Resize
+from sightline.data.rows.files import get_image_files
+from sightline.data.rows.getters import parent_label
+from sightline.data.rows.split import GrandparentSplitter, RandomSplitter
+from sightline.data.transforms.colour import Normalize
+from sightline.data.transforms.items import Resize
 from sightline.errors import OptionError
 from sightline.runtime import set_seed
 

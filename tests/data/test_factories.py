@@ -11,11 +11,11 @@ import torch
 
 from data.drawn import draw, draw_folder, pixels
 from sightline.data.blocks import CategoryBlock, MultiCategoryBlock, RegressionBlock
-from sightline.data.decode import PILImageBW
 from sightline.data.factories import ImageDataLoaders
-from sightline.data.files import get_image_files
-from sightline.data.split import RandomSplitter
-from sightline.data.transforms import Resize
+from sightline.data.pictures.decode import PILImageBW
+from sightline.data.rows.files import get_image_files
+from sightline.data.rows.split import RandomSplitter
+from sightline.data.transforms.items import Resize
 from sightline.errors import LabelError, NoImagesError, OptionError, SightlineWarning, SplitError, TableError
 from sightline.target import MultiLabel, Regression, SingleLabel
 

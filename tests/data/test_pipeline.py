@@ -11,12 +11,12 @@ import torch
 from PIL import Image
 
 from data.drawn import draw_folder
-from sightline.data.augment import aug_transforms
-from sightline.data.colour import Normalize
 from sightline.data.factories import ImageDataLoaders
-from sightline.data.files import get_image_files
 from sightline.data.pipeline import EvaluationPipeline
-from sightline.data.transforms import RandomResizedCrop, Resize
+from sightline.data.rows.files import get_image_files
+from sightline.data.transforms.augment import aug_transforms
+from sightline.data.transforms.colour import Normalize
+from sightline.data.transforms.items import RandomResizedCrop, Resize
 from sightline.preprocess import Preprocess
 
 STATS = Normalize((0.5, 0.4, 0.3), (0.2, 0.25, 0.3))

@@ -9,9 +9,9 @@ import pytest
 from data.drawn import draw_folder
 from sightline.data.block import DataBlock
 from sightline.data.blocks import CategoryBlock, ImageBlock
-from sightline.data.files import get_image_files
-from sightline.data.getters import parent_label
-from sightline.data.split import IndexSplitter, RandomSplitter
+from sightline.data.rows.files import get_image_files
+from sightline.data.rows.getters import parent_label
+from sightline.data.rows.split import IndexSplitter, RandomSplitter
 from sightline.errors import OptionError
 
 

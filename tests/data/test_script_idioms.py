@@ -9,16 +9,16 @@ import torch
 from PIL import Image
 
 from data.drawn import draw, draw_folder
-from sightline.data.augment import aug_transforms
 from sightline.data.block import DataBlock
 from sightline.data.blocks import CategoryBlock, ImageBlock
-from sightline.data.decode import PILImage, PILImageBW, read_image
 from sightline.data.factories import ImageDataLoaders
-from sightline.data.files import get_image_files
-from sightline.data.getters import ColReader, parent_label
-from sightline.data.split import IndexSplitter
-from sightline.data.tensor_kinds import TensorPoint
-from sightline.data.transforms import Resize
+from sightline.data.pictures.decode import PILImage, PILImageBW, read_image
+from sightline.data.rows.files import get_image_files
+from sightline.data.rows.getters import ColReader, parent_label
+from sightline.data.rows.split import IndexSplitter
+from sightline.data.transforms.augment import aug_transforms
+from sightline.data.transforms.items import Resize
+from sightline.data.transforms.tensor_kinds import TensorPoint
 from sightline.errors import DataError, OptionError, SightlineWarning
 from sightline.target import Vocab
 

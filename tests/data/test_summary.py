@@ -9,12 +9,12 @@ import pytest
 from data.drawn import draw, draw_folder, pixels
 from sightline.data.block import DataBlock
 from sightline.data.blocks import CategoryBlock, ImageBlock, MultiCategoryBlock
-from sightline.data.colour import Brightness, Normalize
-from sightline.data.files import get_image_files
-from sightline.data.geometry import Rotate
-from sightline.data.getters import ColReader, ItemGetter, parent_label
-from sightline.data.split import EndSplitter, GrandparentSplitter
-from sightline.data.transforms import Resize
+from sightline.data.rows.files import get_image_files
+from sightline.data.rows.getters import ColReader, ItemGetter, parent_label
+from sightline.data.rows.split import EndSplitter, GrandparentSplitter
+from sightline.data.transforms.colour import Brightness, Normalize
+from sightline.data.transforms.geometry import Rotate
+from sightline.data.transforms.items import Resize
 from sightline.errors import LabelError, NoImagesError, OptionError, TableError
 
 

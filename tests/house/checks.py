@@ -61,7 +61,7 @@ class Source:
     """One file of the package.
 
     Attributes:
-        path: Relative to the package's folder, such as `data/table.py`.
+        path: Relative to the package's folder, such as `data/rows/table.py`.
         text: What stands in it.
     """
 

@@ -10,16 +10,16 @@ import torch
 from PIL import Image
 from torchvision.models import resnet18
 
-from sightline.data.augment import aug_transforms
 from sightline.data.block import DataBlock
 from sightline.data.blocks import CategoryBlock, ImageBlock
-from sightline.data.colour import Normalize
-from sightline.data.decode import PILImageBW
 from sightline.data.factories import ImageDataLoaders
-from sightline.data.files import get_files
-from sightline.data.getters import parent_label
-from sightline.data.split import RandomSplitter
-from sightline.data.transforms import Resize
+from sightline.data.pictures.decode import PILImageBW
+from sightline.data.rows.files import get_files
+from sightline.data.rows.getters import parent_label
+from sightline.data.rows.split import RandomSplitter
+from sightline.data.transforms.augment import aug_transforms
+from sightline.data.transforms.colour import Normalize
+from sightline.data.transforms.items import Resize
 from sightline.errors import ModelError
 from sightline.predict import load_learner
 from sightline.train.vision import vision_learner

@@ -15,11 +15,11 @@ import torch
 from torch import nn
 from torchvision.models import resnet18
 
-from sightline.data.augment import aug_transforms
 from sightline.data.blocks import RegressionBlock
 from sightline.data.dataloaders import DataLoaders
 from sightline.data.factories import ImageDataLoaders
-from sightline.data.transforms import Resize
+from sightline.data.transforms.augment import aug_transforms
+from sightline.data.transforms.items import Resize
 from sightline.errors import BundleError, ModelError, NonFiniteLossError, OptionError, SightlineWarning, WeightsError
 from sightline.metrics.multi_label import accuracy_multi
 from sightline.metrics.regression import rmse

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from sightline.data.block import DataBlock
 from sightline.data.blocks import ImageBlock
 from sightline.data.dataloaders import DataLoaders
-from sightline.data.files import get_image_files
-from sightline.data.points import PointBlock
-from sightline.data.split import RandomSplitter
-from sightline.data.transforms import RandomResizedCrop, Resize
+from sightline.data.rows.files import get_image_files
+from sightline.data.rows.split import RandomSplitter
+from sightline.data.transforms.items import RandomResizedCrop, Resize
+from sightline.data.transforms.points import PointBlock
 from sightline.predict import load_learner
 from sightline.train.learner import Learner
 from sightline.train.vision import vision_learner

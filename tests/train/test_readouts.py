@@ -12,16 +12,16 @@ from PIL import Image
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from sightline.data.augment import aug_transforms
 from sightline.data.block import DataBlock
 from sightline.data.blocks import ImageBlock, RegressionBlock
-from sightline.data.colour import Normalize
 from sightline.data.dataloaders import DataLoaders
 from sightline.data.factories import ImageDataLoaders
-from sightline.data.files import get_image_files
-from sightline.data.points import PointBlock
-from sightline.data.split import IndexSplitter
-from sightline.data.transforms import Resize
+from sightline.data.rows.files import get_image_files
+from sightline.data.rows.split import IndexSplitter
+from sightline.data.transforms.augment import aug_transforms
+from sightline.data.transforms.colour import Normalize
+from sightline.data.transforms.items import Resize
+from sightline.data.transforms.points import PointBlock
 from sightline.errors import BundleError, OptionError, SightlineWarning
 from sightline.metrics.single_label import error_rate
 from sightline.target import SingleLabel, Vocab

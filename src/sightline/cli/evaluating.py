@@ -21,13 +21,13 @@ from sightline.cli.labelled import read_table, refuse_table_options, split_folde
 from sightline.cli.screen import output_names, with_bar
 from sightline.cli.settings import TableSettings
 from sightline.data.blocks import CategoryBlock, MultiCategoryBlock, RegressionBlock, TargetBlock
-from sightline.data.collect import Recipe, collect
-from sightline.data.files import get_image_files
-from sightline.data.getters import ColReader, parent_label
-from sightline.data.points import PointBlock
-from sightline.data.sources import check_sources
-from sightline.data.split import ColSplitter
-from sightline.data.table import TRAIN, Table
+from sightline.data.rows.collect import Recipe, collect
+from sightline.data.rows.files import get_image_files
+from sightline.data.rows.getters import ColReader, parent_label
+from sightline.data.rows.sources import check_sources
+from sightline.data.rows.split import ColSplitter
+from sightline.data.rows.table import TRAIN, Table
+from sightline.data.transforms.points import PointBlock
 from sightline.errors import ImageError, LabelError, close_matches, counted, listed
 from sightline.metrics.defaults import default_metrics
 from sightline.metrics.gathering import accumulators

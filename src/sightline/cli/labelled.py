@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sightline.cli.settings import TableSettings
-from sightline.data.files import IMAGE_EXTENSIONS
-from sightline.data.frames import read_labels
-from sightline.data.getters import column_of
+from sightline.data.rows.files import IMAGE_EXTENSIONS
+from sightline.data.rows.frames import read_labels
+from sightline.data.rows.getters import column_of
 from sightline.errors import OptionError, SightlineWarning, TableError, did_you_mean, listed
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from rich.table import Table as ScreenTable
 
 from sightline.atomic import whole_file
 from sightline.cli.screen import output_names, with_bar
-from sightline.data.files import get_image_files, nothing_found
+from sightline.data.rows.files import get_image_files, nothing_found
 from sightline.errors import ImageError, NoImagesError, OptionError, SightlineWarning, counted, did_you_mean
 from sightline.predict import Prediction, Predictor
 

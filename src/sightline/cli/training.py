@@ -10,11 +10,11 @@ from sightline.atomic import write_text
 from sightline.cli.labelled import read_table, refuse_table_options, split_folders
 from sightline.cli.runs import Run, open_run
 from sightline.cli.settings import TrainSettings
-from sightline.data.augment import aug_transforms
 from sightline.data.blocks import MultiCategoryBlock, RegressionBlock
 from sightline.data.dataloaders import DataLoaders
 from sightline.data.factories import ImageDataLoaders
-from sightline.data.transforms import Resize
+from sightline.data.transforms.augment import aug_transforms
+from sightline.data.transforms.items import Resize
 from sightline.errors import counted
 from sightline.metrics.defaults import default_metrics
 from sightline.runtime import set_seed

@@ -13,7 +13,7 @@ import zipfile
 from pathlib import Path
 
 from sightline.atomic import whole_file
-from sightline.data.fetch import download_url
+from sightline.data.pictures.fetch import download_url
 from sightline.errors import DataError, OptionError
 
 _SILENCE_S = 30.0

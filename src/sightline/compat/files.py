@@ -9,7 +9,8 @@ from pathlib import Path
 import fastcore.xtras  # noqa: F401
 from fastcore.foundation import L
 
-from sightline.data import files, upkeep
+from sightline.data.pictures import upkeep
+from sightline.data.rows import files
 
 Names = str | Collection[str] | None
 

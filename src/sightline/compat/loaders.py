@@ -10,8 +10,8 @@ import torch
 from torch.utils import data
 
 from sightline.data import dataloaders
-from sightline.data.loading import AnyLoader
-from sightline.data.samples import Part
+from sightline.data.loading.any_loader import AnyLoader
+from sightline.data.loading.samples import Part
 from sightline.errors import OptionError, did_you_mean
 from sightline.target import Regression, SingleLabel, Target, Vocab
 

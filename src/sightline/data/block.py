@@ -8,19 +8,19 @@ from typing import Any
 
 import torch
 
-from sightline.data.batch_pipeline import BatchPipeline
 from sightline.data.blocks import CategoryBlock, ImageBlock, TargetBlock, as_instance
-from sightline.data.collect import Getter, Recipe, collect, label_hints
 from sightline.data.dataloaders import DataLoaders
 from sightline.data.datasets import Datasets, plan_loading
-from sightline.data.getters import ItemGetter, Pipeline, each_item
-from sightline.data.item_pipeline import ItemPipeline
-from sightline.data.labels import Unknown, encode, refuse_emptied, say_untaught, settle_unknown
+from sightline.data.loading.samples import DecodedSamples, Part
 from sightline.data.raw import raw_datasets
-from sightline.data.samples import DecodedSamples, Part
-from sightline.data.sources import OnError, check_sources, is_picture
-from sightline.data.split import RandomSplitter
-from sightline.data.table import TRAIN, Table
+from sightline.data.rows.collect import Getter, Recipe, collect, label_hints
+from sightline.data.rows.getters import ItemGetter, Pipeline, each_item
+from sightline.data.rows.labels import Unknown, encode, refuse_emptied, say_untaught, settle_unknown
+from sightline.data.rows.sources import OnError, check_sources, is_picture
+from sightline.data.rows.split import RandomSplitter
+from sightline.data.rows.table import TRAIN, Table
+from sightline.data.transforms.batch_pipeline import BatchPipeline
+from sightline.data.transforms.item_pipeline import ItemPipeline
 from sightline.errors import OptionError, TableError, counted
 from sightline.target import Target
 

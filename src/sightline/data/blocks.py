@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
 
-from sightline.data.decode import PILImage
-from sightline.data.reading import Reader
+from sightline.data.pictures.decode import PILImage
+from sightline.data.pictures.reading import Reader
 from sightline.errors import LabelError, OptionError, listed
 from sightline.target import NOT_AVAILABLE, MultiLabel, Regression, SingleLabel, Target, is_blank
 

@@ -11,20 +11,20 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from sightline.data.batch import Batch
-from sightline.data.batch_pipeline import BatchPipeline
-from sightline.data.collect import Recipe
-from sightline.data.enough import check_training
-from sightline.data.foreign import ForeignLoader
-from sightline.data.getters import Pipeline
-from sightline.data.loaders import Loader
-from sightline.data.loading import AnyLoader, LoaderOptions, settled
-from sightline.data.measure import measured
+from sightline.data.loading.any_loader import AnyLoader, LoaderOptions, settled
+from sightline.data.loading.batch import Batch
+from sightline.data.loading.foreign import ForeignLoader
+from sightline.data.loading.loaders import Loader
+from sightline.data.loading.samples import Part
 from sightline.data.pipeline import EvaluationPipeline
-from sightline.data.samples import Part
-from sightline.data.sources import as_items
-from sightline.data.table import Table
-from sightline.data.weights import training_weights
+from sightline.data.rows.collect import Recipe
+from sightline.data.rows.enough import check_training
+from sightline.data.rows.getters import Pipeline
+from sightline.data.rows.sources import as_items
+from sightline.data.rows.table import Table
+from sightline.data.rows.weights import training_weights
+from sightline.data.transforms.batch_pipeline import BatchPipeline
+from sightline.data.transforms.measure import measured
 from sightline.errors import OptionError, did_you_mean
 from sightline.preprocess import Preprocess
 from sightline.runtime import plan_runtime

@@ -11,19 +11,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sightline.data.batch_pipeline import BatchPipeline
-from sightline.data.collect import Recipe
 from sightline.data.dataloaders import DataLoaders
-from sightline.data.enough import check_training
-from sightline.data.item_pipeline import ItemPipeline
-from sightline.data.loaders import Loader
-from sightline.data.loading import LoaderOptions, Rows, settled
-from sightline.data.measure import measured
-from sightline.data.plots import show_image
-from sightline.data.samples import DecodedSamples, Part
-from sightline.data.show import label_text
-from sightline.data.table import TRAIN, Table
-from sightline.data.weights import checked_weights, training_weights
+from sightline.data.loading.any_loader import LoaderOptions, Rows, settled
+from sightline.data.loading.loaders import Loader
+from sightline.data.loading.samples import DecodedSamples, Part
+from sightline.data.rows.collect import Recipe
+from sightline.data.rows.enough import check_training
+from sightline.data.rows.table import TRAIN, Table
+from sightline.data.rows.weights import checked_weights, training_weights
+from sightline.data.showing.plots import show_image
+from sightline.data.showing.show import label_text
+from sightline.data.transforms.batch_pipeline import BatchPipeline
+from sightline.data.transforms.item_pipeline import ItemPipeline
+from sightline.data.transforms.measure import measured
 from sightline.errors import OptionError
 from sightline.runtime import fresh_seed, plan_runtime
 from sightline.target import Target

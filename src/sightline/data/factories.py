@@ -14,14 +14,14 @@ import torch
 from sightline.data.block import DataBlock
 from sightline.data.blocks import CategoryBlock, ImageBlock, MultiCategoryBlock, PictureClass, RegressionBlock
 from sightline.data.dataloaders import DataLoaders
-from sightline.data.decode import PILImage
-from sightline.data.files import get_image_files, nothing_found
-from sightline.data.frames import read_labels
-from sightline.data.getters import ColReader, RegexLabeller, parent_label, using_attr
-from sightline.data.labels import Unknown
-from sightline.data.sources import OnError
-from sightline.data.split import ColSplitter, GrandparentSplitter, RandomSplitter
-from sightline.data.table import NO_PART
+from sightline.data.pictures.decode import PILImage
+from sightline.data.rows.files import get_image_files, nothing_found
+from sightline.data.rows.frames import read_labels
+from sightline.data.rows.getters import ColReader, RegexLabeller, parent_label, using_attr
+from sightline.data.rows.labels import Unknown
+from sightline.data.rows.sources import OnError
+from sightline.data.rows.split import ColSplitter, GrandparentSplitter, RandomSplitter
+from sightline.data.rows.table import NO_PART
 from sightline.errors import LabelError, OptionError, SightlineWarning, counted
 from sightline.target import is_blank
 

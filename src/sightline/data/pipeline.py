@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from PIL import Image
 
-from sightline.data.batch_pipeline import BatchPipeline
-from sightline.data.chance import ItemDraw
-from sightline.data.item_pipeline import ItemPipeline
-from sightline.data.loaders import Loader
-from sightline.data.loading import LoaderOptions
-from sightline.data.samples import DecodedSamples, Part
-from sightline.data.sources import as_items
-from sightline.data.table import common_root
+from sightline.data.loading.any_loader import LoaderOptions
+from sightline.data.loading.loaders import Loader
+from sightline.data.loading.samples import DecodedSamples, Part
+from sightline.data.rows.sources import as_items
+from sightline.data.rows.table import common_root
+from sightline.data.transforms.batch_pipeline import BatchPipeline
+from sightline.data.transforms.chance import ItemDraw
+from sightline.data.transforms.item_pipeline import ItemPipeline
 from sightline.preprocess import Preprocess
 from sightline.target import Target
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sightline.data.loading import Rows
+from sightline.data.loading.any_loader import Rows
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,17 +15,17 @@ import numpy as np
 import torch
 from PIL import Image
 
-from sightline.data.bands import Bands
-from sightline.data.batch_pipeline import BatchPipeline, order_of
-from sightline.data.chance import ItemDraw
 from sightline.data.datasets import Datasets
-from sightline.data.getters import Pipeline, each_item
-from sightline.data.item_pipeline import ItemPipeline
-from sightline.data.loaders import Loader
-from sightline.data.loading import LoaderOptions
-from sightline.data.measure import measured
-from sightline.data.sources import as_source
-from sightline.data.table import part_name
+from sightline.data.loading.any_loader import LoaderOptions
+from sightline.data.loading.loaders import Loader
+from sightline.data.pictures.bands import Bands
+from sightline.data.rows.getters import Pipeline, each_item
+from sightline.data.rows.sources import as_source
+from sightline.data.rows.table import part_name
+from sightline.data.transforms.batch_pipeline import BatchPipeline, order_of
+from sightline.data.transforms.chance import ItemDraw
+from sightline.data.transforms.item_pipeline import ItemPipeline
+from sightline.data.transforms.measure import measured
 from sightline.errors import counted, listed, name_of
 from sightline.runtime import plan_runtime
 

@@ -10,8 +10,8 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from sightline.data.batch import Batch
 from sightline.data.dataloaders import DataLoaders
+from sightline.data.loading.batch import Batch
 from sightline.errors import ModelError, OptionError, SightlineWarning
 from sightline.losses.objective import LossFunction, Objective
 from sightline.metrics.metric import to_detach

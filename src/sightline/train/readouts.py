@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 
 from sightline.bundle import Bundle
-from sightline.data.batch import Batch
 from sightline.data.dataloaders import DataLoaders
-from sightline.data.loaders import Loader
-from sightline.data.loading import AnyLoader
+from sightline.data.loading.any_loader import AnyLoader
+from sightline.data.loading.batch import Batch
+from sightline.data.loading.loaders import Loader
 from sightline.errors import BundleError, OptionError, listed
 from sightline.losses.objective import Objective
 from sightline.model.vision import ModelSpec
@@ -228,7 +228,7 @@ class Readouts(CallbackHost, ABC):
             figsize: (width, height) of the figure in inches.
             ctxs: Axes to draw on, one a picture; None makes a figure.
         """
-        from sightline.data.show_results import Shown, pixels_of, show_results
+        from sightline.data.showing.show_results import Shown, pixels_of, show_results
 
         loader = self._loader(ds_idx, dl)
         batch = self._some(loader, max_n, shuffle=shuffle and dl is None)

@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sightline.data.batch_pipeline import BatchPipeline, flattened
-from sightline.data.colour import Normalize
-from sightline.data.item_pipeline import ItemPipeline
-from sightline.data.loaders import Loader
-from sightline.data.loading import AnyLoader
-from sightline.data.samples import DecodedSamples
+from sightline.data.loading.any_loader import AnyLoader
+from sightline.data.loading.loaders import Loader
+from sightline.data.loading.samples import DecodedSamples
+from sightline.data.transforms.batch_pipeline import BatchPipeline, flattened
+from sightline.data.transforms.colour import Normalize
+from sightline.data.transforms.item_pipeline import ItemPipeline
 from sightline.errors import OptionError
 
 

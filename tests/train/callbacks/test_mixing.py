@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from sightline.data.batch import Batch
+from sightline.data.loading.batch import Batch
 from sightline.errors import OptionError, TrainingError
 from sightline.train.callbacks.mixing import Chance, CutMix, MixUp, MixUpCutMix, inverse_beta
 from sightline.train.events import Callback, CancelBatchException, CancelFitException

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from sightline.data.show import denormalized, label_text
+from sightline.data.showing.show import denormalized, label_text
 from sightline.errors import SightlineWarning
 from sightline.predict import evaluating, infer
 from sightline.train.callbacks.hooks import hook_output

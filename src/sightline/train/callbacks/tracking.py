@@ -6,8 +6,8 @@ import importlib
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from sightline.data.batch import Batch
-from sightline.data.show import denormalized, grid, label_text
+from sightline.data.loading.batch import Batch
+from sightline.data.showing.show import denormalized, grid, label_text
 from sightline.errors import MissingExtraError, name_of
 from sightline.metrics.gathering import named_metrics
 from sightline.record import Row

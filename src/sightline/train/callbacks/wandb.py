@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from sightline.data.loaders import Loader
+from sightline.data.loading.loaders import Loader
 from sightline.errors import OptionError, TrainingError
 from sightline.train.callbacks.trackers import SaveModelCallback
 from sightline.train.callbacks.tracking import Examples, TrackingCallback, needed, phase_settings, settings

@@ -1,0 +1,1 @@
+"""One picture: found, read, decoded, brought to a size, kept in order."""

@@ -1,0 +1,1 @@
+"""How pictures and batches look to people."""

@@ -1,0 +1,1 @@
+"""What happens to pictures: one by one, and as whole batches; and where chance comes from."""
