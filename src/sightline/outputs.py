@@ -42,11 +42,22 @@ class Outputs:
     losses: Tensor | None = None
     inputs: Any = None
 
-    def as_tuple(self, *, with_input: bool = False, with_decoded: bool = False, with_loss: bool = False) -> tuple[Any, ...]:
-        """`([inputs], preds, targs, [decoded], [losses])`, in the order of fastai."""
+    def as_tuple(
+        self,
+        *,
+        with_input: bool = False,
+        with_decoded: bool = False,
+        with_loss: bool = False,
+        with_preds: bool = True,
+        with_targs: bool = True,
+    ) -> tuple[Any, ...]:
+        """`([inputs], preds, targs, [decoded], [losses])`, in the order of fastai.
+
+        Without `preds` or `targs` None stands in their place; without `preds` there are no decisions either.
+        """
         parts: list[Any] = [self.inputs] if with_input else []
-        parts += [self.preds, self.targs]
-        parts += [self.decoded] if with_decoded else []
+        parts += [self.preds if with_preds else None, self.targs if with_targs else None]
+        parts += [self.decoded] if with_decoded and with_preds else []
         parts += [self.losses] if with_loss else []
         return tuple(parts)
 

@@ -12,6 +12,7 @@ from PIL import Image
 from torch import nn
 
 from sightline.compat import tensors
+from sightline.data.loading.batch import Batch
 
 
 @pytest.mark.parametrize(
@@ -77,3 +78,18 @@ def test_what_trains_is_told_by_the_first_parameter():
 def test_the_cpu_can_be_asked_for():
     assert tensors.default_device(0).type == tensors.default_device(False).type == "cpu"
     assert isinstance(tensors.default_device(), torch.device)
+
+
+@pytest.mark.parametrize(
+    ("batch", "rows"),
+    [
+        ((torch.zeros(3, 2), torch.zeros(5)), 3),
+        ({"a": [torch.zeros(5)]}, 5),
+        (Batch(torch.zeros(4, 3, 2, 2), torch.zeros(4), np.arange(4)), 4),
+        (np.zeros((6, 2)), 6),
+        ([1, 2, 3], 3),
+        ((), 0),
+    ],
+)
+def test_rows_of_a_batch_are_counted(batch, rows):
+    assert tensors.find_bs(batch) == rows

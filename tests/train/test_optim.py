@@ -60,6 +60,32 @@ def test_any_torch_optimizer_serves():
     opt.set_hyper("mom", 0.9)
 
 
+@pytest.mark.parametrize(
+    ("options", "torchs"),
+    [
+        ({}, {"lr": 0.3, "wd": 0.2, "weight_decay": 0, "momentum": 0}),
+        ({"mom": 0.9}, {"lr": 0.3, "wd": 0.2, "weight_decay": 0, "momentum": 0.7}),
+        ({"mom": 0.9, "decouple_wd": False}, {"lr": 0.3, "weight_decay": 0.2, "momentum": 0.7}),
+    ],
+)
+def test_sgd_has_the_fields_hyper_parameters_alone_and_they_reach_torch(options, torchs):
+    groups, _ = small_groups()
+    opt = SGD(groups, 0.1, **options)
+    assert opt.hypers == [{"lr": 0.1, "mom": options.get("mom", 0.0), "wd": 0.0}] * 2
+    opt.set_hypers(mom=0.7, wd=0.2)
+    for hyper in opt.hypers:
+        hyper["lr"] = 0.3  # as scripts write it; counts from the next step on
+    opt.step()
+    assert [{name: group[name] for name in torchs} for group in opt.inner.param_groups] == [torchs] * 2
+    assert all(group["dampening"] == 0 for group in opt.inner.param_groups)
+    again = SGD(groups, 0.1, **options)
+    again.load_state_dict(opt.state_dict())
+    assert again.hypers == opt.hypers == [{"lr": 0.3, "mom": 0.7, "wd": 0.2}] * 2
+    for name in ("momentum", "weight_decay", "dampening"):
+        with pytest.raises(OptionError, match=f"no hyper-parameter '{name}', only"):
+            opt.set_hyper(name, 0.1)
+
+
 def test_unknown_hyper_parameter_is_named():
     groups, _ = small_groups()
     with pytest.raises(OptionError, match=r"no hyper-parameter 'momm'.*Did you mean 'mom'"):

@@ -57,8 +57,9 @@ def test_no_bar_and_no_logging_hide_their_parts():
     with learn.no_logging():
         learn.fit(1)
     assert text.getvalue() == ""
-    with learn.no_bar():
-        learn.fit(1)
+    with learn.no_bar(), learn.no_mbar() as same:
+        same.fit(1)
+    assert same is learn
     assert "train_loss" in text.getvalue()
 
 

@@ -91,6 +91,17 @@ def test_get_preds_gives_images_probabilities_targets_decisions_and_losses_in_th
     assert torch.allclose(losses, nn.functional.cross_entropy(logits, targets, reduction="none"), atol=1e-6)
 
 
+def test_get_preds_has_none_in_the_place_of_what_is_not_wanted(learn):
+    _, targets, decided = learn.get_preds(with_decoded=True)
+    assert learn.get_preds(with_preds=False, with_targs=False) == (None, None)
+    given = learn.get_preds(with_input=True, with_decoded=True, with_loss=True, with_preds=False)
+    assert [type(part) for part in given] == [torch.Tensor, type(None), torch.Tensor, torch.Tensor]
+    assert torch.equal(given[2], targets)
+    given = learn.get_preds(with_decoded=True, with_targs=False)
+    assert given[1] is None
+    assert torch.equal(given[2], decided)
+
+
 def test_a_training_loader_gives_all_its_pictures_in_row_order_and_unaugmented(learn):
     whole = learn.get_preds(ds_idx=0)
     given = learn.get_preds(dl=learn.dls.train)

@@ -66,7 +66,9 @@ _REASONS: dict[str, str] = {
     "Weights are saved and read by learn.save(name) and learn.load(name), which never run code from a file.": """
         load_pickle save_pickle
     """,
-    "Optimizers are torch's: write a torch.optim.Optimizer and pass opt_func=partial(OptimWrapper, opt=It).": """
+    "Optimizers are torch's: write a torch.optim.Optimizer and pass opt_func=partial(OptimWrapper, opt=It). One out of "
+    "functions of your own, such as def step(p, lr, **kwargs): p.data.add_(p.grad, alpha=-lr), is "
+    "opt_func=partial(Optimizer, cbs=[step]), see sightline.train.steps.stepping.": """
         adam_step average_grad average_sqr_grad debias l2_reg lamb_step larc_layer_lr larc_step momentum_step qhadam_step
         radam_step rms_prop_step sgd_step step_stat weight_decay
     """,

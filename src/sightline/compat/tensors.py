@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sightline.data.loading.batch import Batch
 from sightline.errors import OptionError
 from sightline.runtime import plan_runtime
 from sightline.train.callbacks.hooks import total_params
@@ -74,6 +75,14 @@ def to_float(b: Any) -> Any:
 def to_half(b: Any) -> Any:
     """Every tensor of floats within `b` as float16."""
     return apply(lambda x: x.half() if x.is_floating_point() else x, b)
+
+
+def find_bs(b: Any) -> int:
+    """The number of rows of the first tensor within a batch, whether of lists, tuples or dicts."""
+    first = b
+    while isinstance(first, (Batch, list, tuple, Mapping)) and first:
+        first = next(iter(first.values() if isinstance(first, Mapping) else first))
+    return int(first.shape[0]) if hasattr(first, "shape") else len(b)
 
 
 def one_hot(x: Any, c: int) -> Tensor:

@@ -85,20 +85,24 @@ class Optimizer:
         self.set_hyper("wd", [hyper.get("wd", 0.0) for hyper in self.hypers])
 
     @classmethod
-    def over(cls, inner: torch.optim.Optimizer, names: Mapping[str, str] | None = None) -> Optimizer:
+    def over(cls, inner: torch.optim.Optimizer, names: Mapping[str, str | None] | None = None) -> Optimizer:
         """The view of a torch optimizer that is there already.
 
         Args:
             inner: The torch optimizer; its parameter groups are the groups.
-            names: Names of its hyper-parameters where they are not those of `pytorch_hp_map`.
+            names: Names of its hyper-parameters where they are not those of `pytorch_hp_map`; None for what is no
+                hyper-parameter to anyone outside, and stays as it is.
         """
         made = cls.__new__(cls)
         made._adopt(inner, names or {}, None)
         made.always_train = []
         return made
 
-    def _adopt(self, inner: torch.optim.Optimizer, names: Mapping[str, str], lists: list[list[nn.Parameter]] | None) -> None:
-        self.inner, self.names = inner, {**pytorch_hp_map, **names}
+    def _adopt(
+        self, inner: torch.optim.Optimizer, names: Mapping[str, str | None], lists: list[list[nn.Parameter]] | None
+    ) -> None:
+        self.inner = inner
+        self.names: dict[str, str | None] = {**pytorch_hp_map, **names}
         for depth, group in enumerate(inner.param_groups):
             group.setdefault("depth", depth)
             group.setdefault("decays", True)
@@ -156,7 +160,8 @@ class Optimizer:
             group[place] = tuple(one if i == int(index) else v for i, v in enumerate(group[place])) if index else one
 
     def _read(self, group: dict[str, Any]) -> dict[str, float]:
-        return {self.names.get(key, key): float(value) for key, value in _flat(group).items()}
+        named = ((self.names.get(key, key), value) for key, value in _flat(group).items())
+        return {name: float(value) for name, value in named if name is not None}
 
     def _of_depth(self, depth: int) -> dict[str, float]:
         """The hyper-parameters of a depth, as its decaying part has them; empty where no parameter is there."""
@@ -310,7 +315,7 @@ def OptimWrapper(  # noqa: N802 - a name of the field, called as a constructor
     return Optimizer.over(opt(given, **kwargs), hp_map)
 
 
-def with_rates(inner: torch.optim.Optimizer, lr: Rates, names: Mapping[str, str] | None = None) -> Optimizer:
+def with_rates(inner: torch.optim.Optimizer, lr: Rates, names: Mapping[str, str | None] | None = None) -> Optimizer:
     """The view of a torch optimizer, with rates by group."""
     opt = Optimizer.over(inner, names)
     opt.set_hyper("lr", lr)

@@ -30,7 +30,7 @@ def SGD(  # noqa: N802 - names of the field, called as constructors, here and be
     inner = DecoupledSGD(torch_groups(params), lr=1.0, mom=mom, wd=wd, decouple_wd=decouple_wd)
     # What the rule holds under the field's names is set there; torch's own stays 0.
     held = (["weight_decay"] if decouple_wd else []) + (["momentum"] if mom == 0 else [])
-    return with_rates(inner, lr, {name: name for name in held})
+    return with_rates(inner, lr, dict.fromkeys(["dampening", *held]))
 
 
 def RMSProp(  # noqa: N802

@@ -81,6 +81,11 @@ class Readouts(CallbackHost, ABC):
             yield self
 
     @contextmanager
+    def no_mbar(self) -> Iterator[Any]:
+        """A block as every other: there is one bar, which `no_bar` hides; fastai has a second one around it."""
+        yield self
+
+    @contextmanager
     def validation_context(self, cbs: Callbacks = None, inner: bool = False) -> Iterator[Any]:
         """A block for passes without training: neither bar nor table, evaluation mode; afterwards all is as it was before.
 
@@ -145,6 +150,9 @@ class Readouts(CallbackHost, ABC):
         inner: bool = False,
         reorder: bool = True,
         cbs: Callbacks = None,
+        *,
+        with_preds: bool = True,
+        with_targs: bool = True,
     ) -> tuple[Any, ...]:
         """Predictions for every picture of a loader, on the CPU.
 
@@ -159,6 +167,8 @@ class Readouts(CallbackHost, ABC):
             inner: Has no meaning here, because no pass of this kind draws a bar; fastai has it in this place.
             reorder: In the order of the loader's pictures, even if it shuffles.
             cbs: Callbacks of this pass only.
+            with_preds: False puts None in the place of the probabilities, and leaves out decisions.
+            with_targs: False puts None in the place of the targets.
 
         Returns:
             `([images], probabilities (N, K), targets or None, [decisions], [losses or None])`. Pictures that cannot be read
@@ -167,7 +177,13 @@ class Readouts(CallbackHost, ABC):
         found = self.outputs(
             ds_idx, dl, with_input=with_input, with_loss=with_loss, act=act, reorder=reorder, cbs=cbs
         )  # fmt: skip
-        return found.as_tuple(with_input=with_input, with_decoded=with_decoded, with_loss=with_loss)
+        return found.as_tuple(
+            with_input=with_input,
+            with_decoded=with_decoded,
+            with_loss=with_loss,
+            with_preds=with_preds,
+            with_targs=with_targs,
+        )
 
     def tta(
         self,
