@@ -55,7 +55,7 @@ def valley(lrs: Any, losses: Any, num_it: int) -> tuple[float, Point]:
     for end in range(1, len(values)):
         above = longest[:end][values[:end] > values[end]]
         longest[end] = 1 + (above.max() if len(above) else 0)
-    end, length = int(longest.argmax()) if len(longest) else 0, int(longest.max(initial=1))
+    end, length = int(np.argmax(longest)) if len(longest) else 0, int(np.max(longest, initial=1))
     start = end - length if length > 1 else end
     third = (end - start) / 3
     place = start + int(third) + int(third / 2)
@@ -93,14 +93,14 @@ def slide(
 def minimum(lrs: Any, losses: Any, num_it: int) -> tuple[float, Point]:
     """A tenth of the rate at the lowest loss; see `valley` for the arguments."""
     rates, values = _array(lrs), _array(losses)
-    place = int(values.argmin())
+    place = int(np.argmin(values))
     return float(rates[place]) / 10, (float(rates[place]), float(values[place]))
 
 
 def steep(lrs: Any, losses: Any, num_it: int) -> tuple[float, Point]:
     """The rate at which the loss falls fastest over the logarithm of the rate; see `valley` for the arguments."""
     rates, values = _array(lrs), _array(losses)
-    place = int((np.diff(values) / np.diff(np.log(rates))).argmin())
+    place = int(np.argmin(np.diff(values) / np.diff(np.log(rates))))
     return float(rates[place]), (float(rates[place]), float(values[place]))
 
 

@@ -92,7 +92,7 @@ def shrink_factors(picture: Size, size: Size, matrices: Floats) -> Floats:
     factor = shrink_factor(picture, size)
     corners = matrices @ _CORNERS.T
     reached = corners[:, :2] / corners[:, 2:]
-    enlarged = 2 / (reached.max() - reached.min())
+    enlarged = 2 / np.ptp(reached)
     return np.full(len(matrices), factor if factor > enlarged else 1.0)
 
 
