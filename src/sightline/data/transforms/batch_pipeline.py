@@ -135,7 +135,7 @@ class BatchPipeline:
         if lookup is None:
             lookup = self.geometry.lookup(draw, (images.shape[-2], images.shape[-1]))
         check_size(lookup.picture, (images.shape[-2], images.shape[-1]))
-        images = self._moved(images, lookup).contiguous().mul_(1 / 255)
+        images = self._moved(images, lookup).contiguous().div_(255)
         images = coloured(self._own(images, draw, MOVES, COLOURS), self.colours, draw)
         return self._finished(self._own(images, draw, COLOURS, _AFTER_NORMALISING), draw)
 
@@ -210,7 +210,7 @@ class BatchPipeline:
             batch = batch[:, top : top + height, left : left + width]
         images = self._entered(batch, None)
         images = images if self.geometry.size is None else resized(images, self.geometry.size)
-        return self._own(images.contiguous().mul_(1 / 255), None, MOVES, _AFTER_NORMALISING)
+        return self._own(images.contiguous().div_(255), None, MOVES, _AFTER_NORMALISING)
 
     def _own_steps(self, training: bool) -> list[OwnStep]:
         """The user's transforms that run in training, or outside it, in order."""
