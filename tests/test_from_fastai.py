@@ -327,16 +327,6 @@ def test_categorical(folder):
     assert list(dls.vocab) == ["red", "blue"]
 
 
-@row("order of rows within a part")
-def test_order_of_rows(folder):
-    files = get_image_files(folder)
-    dls = ImageDataLoaders.from_lists(
-        folder, files, [f.parent.name for f in files], item_tfms=Resize(32), bs=4, seed=3, num_workers=0
-    )
-    places = [list(files).index(Path(file)) for file in dls.valid.items]
-    assert places == sorted(places)
-
-
 @row("what a splitter returns")
 def test_splitter_returns():
     assert [part.dtype for part in RandomSplitter()(list(range(5)))] == [np.int64, np.int64]

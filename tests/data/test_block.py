@@ -79,6 +79,23 @@ def test_folders_become_a_table_a_target_and_loaders(pets):
     assert label.dtype == torch.int64
 
 
+def test_parts_keep_the_order_in_which_the_splitter_named_their_rows(pets):
+    # As in fastai: with shuffle=False its batches, losses and predictions come in the same order.
+    files = get_image_files(pets)
+
+    def backwards(items):
+        return [7, 0, 5, 2, 6], [9, 3, 1]
+
+    dls = folders(splitter=backwards).dataloaders(pets, bs=5, shuffle=False, num_workers=0)
+    assert [list(files).index(path) for path in dls.train_ds.paths] == [7, 0, 5, 2, 6]
+    assert [list(files).index(path) for path in dls.valid.items] == [9, 3, 1]
+    assert dls.train.one_batch().index.tolist() == [7, 0, 5, 2, 6]
+    (pets / "valid" / "cat" / "0.png").write_text("no picture")
+    with pytest.warns(SightlineWarning, match="left out|set aside|cannot be read"):
+        table = folders(splitter=lambda items: ([7, 0, 5, 2, 6], [9, 8, 3, 1])).table(pets)
+    assert table.rows(1).tolist() == [9, 3, 1]
+
+
 def test_blocks_may_be_bare_or_called_and_getters_a_list_or_a_pipeline(pets):
     by_list = folders(get_y=[lambda path: path.parent, lambda folder: folder.name])
     by_pipeline = folders(get_y=Pipeline([parent_label, str.upper]))

@@ -99,9 +99,9 @@ def collect(items: Any, recipe: Recipe, splitter: Callable[[Any], Any], source: 
     everything = range(len(items))
     if isinstance(splitter, StratifiedSplitter) and splitter.labels is None:
         labels = recipe.labels(items, unlabelled.name, everything)
-        split = split_of(replace(splitter, labels=labels)(items), len(items))
+        split, rank = split_of(replace(splitter, labels=labels)(items), len(items))
     else:
-        split = split_of(splitter(items), len(items))
+        split, rank = split_of(splitter(items), len(items))
         labels = recipe.labels(items, unlabelled.name, np.flatnonzero(split != LEFT_OUT).tolist())
     grouped = getattr(splitter, "groups", None)
     reasons = dict.fromkeys(np.flatnonzero(split == LEFT_OUT).tolist(), NO_PART)
@@ -109,13 +109,14 @@ def collect(items: Any, recipe: Recipe, splitter: Callable[[Any], Any], source: 
         unlabelled,
         labels=tuple(labels),
         split=split,
+        rank=rank,
         group=tuple(grouped(items)) if callable(grouped) else None,
         reasons=MappingProxyType(reasons),
     )
 
 
-def split_of(parts: Any, n: int) -> npt.NDArray[np.int8]:
-    """int8 `(n,)` part numbers from what a splitter returned.
+def split_of(parts: Any, n: int) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.int64]]:
+    """Part numbers int8 `(n,)`, and the place of each row within its part int64 `(n,)`, from what a splitter returned.
 
     Raises:
         SplitError: Fewer than two parts, a position outside the items or in two parts, or nothing to train on.
@@ -125,7 +126,7 @@ def split_of(parts: Any, n: int) -> npt.NDArray[np.int8]:
         raise SplitError(
             f"The splitter returned {counted(len(parts), 'part')}. Expected (train, valid), or further parts after them."
         )
-    split = np.full(n, LEFT_OUT, dtype=np.int8)
+    split, rank = np.full(n, LEFT_OUT, dtype=np.int8), np.zeros(n, dtype=np.int64)
     for number, rows in enumerate(parts):
         outside = rows[(rows < 0) | (rows >= n)]
         if len(outside):
@@ -139,12 +140,12 @@ def split_of(parts: Any, n: int) -> npt.NDArray[np.int8]:
                 f"{counted(len(taken), 'item')} {'is' if len(taken) == 1 else 'are'} {both} (first: position {taken[0]}). "
                 "Expected each in one part: what is trained on cannot judge."
             )
-        split[rows] = number
+        split[rows], rank[rows] = number, np.arange(len(rows))
     if not len(parts[0]):
         raise SplitError(
             f"The splitter left none of {counted(n, 'item')} for training. Expected some; check its share or folders."
         )
-    return split
+    return split, rank
 
 
 def label_hints(items: Any, get_y: Getter) -> LabelHints:

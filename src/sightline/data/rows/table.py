@@ -40,6 +40,7 @@ class Table:
         group: What each row belongs together with; None where it was not said.
         root: The folder that names are shown relative to.
         reasons: Why a row was left out, by row.
+        rank: int64 `(n,)`, the place of each row within its part; None for the table's own order.
     """
 
     sources: tuple[Any, ...]
@@ -48,9 +49,10 @@ class Table:
     group: tuple[Any, ...] | None = None
     root: Path | None = None
     reasons: Mapping[int, str] = field(default_factory=lambda: _NO_REASONS)
+    rank: npt.NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
-        for name, values in (("labels", self.labels), ("split", self.split), ("group", self.group)):
+        for name, values in (("labels", self.labels), ("split", self.split), ("group", self.group), ("rank", self.rank)):
             if values is not None and len(values) != len(self.sources):
                 raise TableError(
                     f"{name} has {counted(len(values), 'value')}, but there are {counted(len(self.sources), 'picture')}."
@@ -60,8 +62,9 @@ class Table:
         return len(self.sources)
 
     def rows(self, split: int) -> npt.NDArray[np.int64]:
-        """int64 positions of the rows in a part, in the table's order."""
-        return np.flatnonzero(self.split == split).astype(np.int64)
+        """int64 positions of the rows in a part, in the order in which the splitter named them."""
+        found = np.flatnonzero(self.split == split).astype(np.int64)
+        return found if self.rank is None else found[np.argsort(self.rank[found], kind="stable")]
 
     @property
     def parts(self) -> list[int]:
