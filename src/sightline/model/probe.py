@@ -60,8 +60,16 @@ def failure(module: nn.Module, n_in: int, size: Size) -> Exception | None:
     return None
 
 
-def measure(body: nn.Module, n_in: int, sizes: Sequence[Size], arch: str) -> Features:
+def measure(body: nn.Module, n_in: int, sizes: Sequence[Size], arch: str, *, draws: bool = False) -> Features:
     """Number and kind of features that a body gives, found on the first of `sizes` that it takes.
+
+    Args:
+        body: The network.
+        n_in: Channels of the picture.
+        sizes: What to try, in this order.
+        arch: Its name, for messages.
+        draws: Try it on noise from PyTorch's global generator instead of black pictures. What the network gives does not
+            matter, but fastai draws here, so with the same seed the head's first weights are the same as there.
 
     Raises:
         ModelError: It takes none of them, or gives something other than maps or vectors.
@@ -70,7 +78,8 @@ def measure(body: nn.Module, n_in: int, sizes: Sequence[Size], arch: str) -> Fea
     for size in sizes:
         try:
             with evaluating(body):
-                features = body(blank(body, n_in, size))
+                picture = blank(body, n_in, size)
+                features = body(picture.uniform_(-1, 1) if draws else picture)
         except Exception as error:  # noqa: BLE001 - the network's own complaint is kept for the message
             problem = error
             continue

@@ -18,7 +18,7 @@ from sightline.model.head import HeadOptions, build_head
 from sightline.model.initial import Init, apply_init
 from sightline.model.probe import check_size, measure, squares
 from sightline.model.spec import CUSTOM, ModelSpec
-from sightline.model.zoo import Body, Cut, Recipe, Stats, Weights
+from sightline.model.zoo import Backbone, Body, Cut, Recipe, Stats, Weights
 from sightline.preprocess import Size, as_size
 
 __all__ = [
@@ -161,7 +161,7 @@ def create_vision_model(
     body = backbone.build(pretrained=pretrained, weights=weights, n_in=n_in, cut=cut, img_size=size)
     n_features = None
     if custom_head is None:
-        n_features, options = _fit_head(body, n_in, options, backbone.name)
+        n_features, options = _fit_head(body, n_in, options, backbone)
     spec = ModelSpec(
         zoo=backbone.zoo,
         arch=backbone.name,
@@ -235,11 +235,13 @@ def check_input(model: nn.Module, size: Size) -> None:
     check_size(model, model.spec.n_in, as_size(size), model.spec.arch, fixed=model.fixed_size, native=native)
 
 
-def _fit_head(body: Body, n_in: int, options: HeadOptions, arch: str) -> tuple[int, HeadOptions]:
+def _fit_head(body: Body, n_in: int, options: HeadOptions, backbone: Backbone) -> tuple[int, HeadOptions]:
     """Number of features of a body, and the options with `pool` off where the body pools for itself."""
     native = [body.recipe.size] if body.recipe else []
     sizes = [body.fixed_size] if body.fixed_size else [*squares(), *native]
-    found = measure(body.module, n_in, sizes, arch)
+    arch = backbone.name
+    # timm tells the number of features, so fastai need not try its networks and draws nothing for them.
+    found = measure(body.module, n_in, sizes, arch, draws=backbone.zoo != "timm")
     if not found.pooled and not options.pool:
         raise ModelError(
             f"pool=False, but the body of {arch} gives feature maps (N, {found.count}, H, W), which a head of linear layers "

@@ -236,6 +236,8 @@ class Learner(Fits, Readouts, Precisions):
 
     def _all_batches(self) -> None:
         self.n_iter = len(self.dl)
+        # torch's DataLoader draws a number at the start of each pass; drawn here too, dropout goes on as it does under fastai.
+        torch.empty((), dtype=torch.int64).random_()
         for position, batch in enumerate(self.dl):
             self.one_batch(position, batch)
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor, nn
 
 from sightline.bundle import Bundle
@@ -46,6 +47,7 @@ class Readouts(CallbackHost, ABC):
         recorder: The record of all fits.
         progress: Bar and table.
         spec: How to build the network again from names; None for a network of one's own.
+        dl: The loader of the pass at hand; None outside of one.
         export_to: Where `export` writes; a name given to it is taken from the same folder.
     """
 
@@ -57,6 +59,7 @@ class Readouts(CallbackHost, ABC):
     progress: ProgressCallback
     spec: ModelSpec | None
     export_to: Path = Path("export.safetensors")
+    dl: Any
     _looks: int = 0
 
     @property
@@ -112,7 +115,15 @@ class Readouts(CallbackHost, ABC):
     def _aside(self, cbs: Callbacks) -> Iterator[None]:
         """A pass of its own within a block; a fit around it finds everything as it left it."""
         before = {name: getattr(self, name) for name in _STEP}
-        with self.no_logging(), self.beside(), self.added_cbs(cbs), self.recorder.aside(), evaluating(self.model):
+        within_a_fit = self.dl is not None
+        with (
+            self.no_logging(),
+            self.beside(),
+            self.added_cbs(cbs),
+            self.recorder.aside(),
+            evaluating(self.model),
+            torch.random.fork_rng(devices=[], enabled=within_a_fit),
+        ):
             try:
                 yield
             finally:
