@@ -7,6 +7,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from sightline.data.pictures.resize import moved, placements_of
+from sightline.preprocess import Preprocess
+
 
 def pixels(seed: int, size: tuple[int, int] = (12, 10)) -> np.ndarray:
     """Noise: uint8 (height, width, 3), `size` being (width, height)."""
@@ -40,3 +43,8 @@ def cut_short(path: Path) -> Path:
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
     return path
+
+
+def apply_preprocess(image: Image.Image, pre: Preprocess) -> Image.Image:
+    """The picture part of a `Preprocess`, as validation and prediction apply it."""
+    return moved(image, placements_of(pre, image.size))

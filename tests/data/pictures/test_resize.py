@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from data.drawn import apply_preprocess
 from data.facts import FACTS, as_tuples
 from reference.pictures import part, picture
-from sightline.data.pictures.resize import apply_preprocess, crop_pad, largest_box
+from sightline.data.pictures.resize import crop_pad, largest_box
 from sightline.data.transforms import items as transforms
 from sightline.data.transforms.chance import ItemDraw
 from sightline.preprocess import Preprocess

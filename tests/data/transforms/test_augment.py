@@ -10,9 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
+from data.drawn import apply_preprocess
 from data.facts import FACTS, as_tuples, batch_of, name_of
 from reference.pictures import part, picture
-from sightline.data.pictures.resize import apply_preprocess
 from sightline.data.transforms import augment, resample
 from sightline.data.transforms.augment import aug_transforms, imagenet_stats
 from sightline.data.transforms.batch_pipeline import BatchPipeline

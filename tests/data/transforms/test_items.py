@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from data.drawn import apply_preprocess
 from data.facts import FACTS, as_tuples
 from reference.pictures import picture
-from sightline.data.pictures.resize import apply_preprocess
 from sightline.data.transforms.chance import ItemDraw
 from sightline.data.transforms.geometry import Rotate
 from sightline.data.transforms.item_pipeline import ItemPipeline

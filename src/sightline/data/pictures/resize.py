@@ -101,21 +101,16 @@ def to_unit(picture: tuple[int, int]) -> Floats:
     return np.array([[2 / width, 0, -1], [0, 2 / height, -1], [0, 0, 1]])
 
 
-def apply_preprocess(image: Image.Image, pre: Preprocess) -> Image.Image:
-    """The picture part of a `Preprocess`: its resize and its centre crop.
+def placements_of(pre: Preprocess, picture: tuple[int, int]) -> tuple[Placement, ...]:
+    """The picture part of a `Preprocess` as steps: its resize and its centre crop.
 
-    Validation, prediction and everything built on them resize pictures here and nowhere else. What concerns whole batches
-    (`batch_size_px`, mean and std) is done by `augment.BatchPipeline`.
+    Validation and prediction resize pictures by these and by nothing else. What concerns whole batches (`batch_size_px`, mean
+    and std) is done by `batch_pipeline.BatchPipeline`.
 
     Args:
-        image: A picture of mode 'RGB' or 'L', as `read_image` gives it.
-        pre: What to do with it.
+        pre: What to do.
+        picture: (width, height) of a picture of mode 'RGB' or 'L', as `read_image` gives it.
     """
-    return moved(image, placements_of(pre, image.size))
-
-
-def placements_of(pre: Preprocess, picture: tuple[int, int]) -> tuple[Placement, ...]:
-    """The steps of `apply_preprocess` for a picture (width, height)."""
     steps: list[Placement] = []
     if pre.size is not None:
         longest = pre.method == "longest"
