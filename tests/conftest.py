@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+
+# Read when a learner is planned: tests that ask for no precision compare with figures of 32 bits, on every machine alike.
+os.environ.setdefault("SIGHTLINE_PRECISION", "fp32")
 
 import matplotlib
 import numpy as np
@@ -20,6 +24,12 @@ def _quick_and_alike():
     """One thread and a fixed seed for every test."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _cache_of_its_own(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test finds what another one, or a user, has kept of its pictures."""
+    monkeypatch.setenv("SIGHTLINE_CACHE", str(tmp_path_factory.mktemp("samples")))
 
 
 def draw_picture(colour: tuple[int, int, int], seed: int, size: tuple[int, int] = (48, 40)) -> Image.Image:
