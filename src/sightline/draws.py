@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_MASK = (1 << 64) - 1
 
 
 def uniform(
@@ -30,14 +31,20 @@ def uniform(
     Returns:
         float64 `(N, *shape)`.
     """
-    key = hashlib.blake2b(f"{seed}/{epoch}/{draw}".encode(), digest_size=8).digest()
+    key = _key(seed, epoch, draw)
     count = int(np.prod(shape, dtype=np.int64)) if shape else 1
     counters = np.asarray(rows, dtype=np.int64).astype(np.uint64)[:, None]
     # Arrays of unsigned integers wrap around without a warning, which is what a hash wants.
-    keyed: npt.NDArray[np.uint64] = counters + np.frombuffer(key, dtype="<u8").astype(np.uint64)
+    keyed: npt.NDArray[np.uint64] = counters + np.array([key], dtype=np.uint64)
     offsets: npt.NDArray[np.uint64] = np.arange(1, count + 1, dtype=np.uint64)
     bits = _mix(np.add(_mix(keyed), offsets, dtype=np.uint64))
     return ((bits >> np.uint64(11)).astype(np.float64) * 2.0**-53).reshape(len(counters), *shape)
+
+
+def single(seed: int, epoch: int, row: int, draw: str) -> float:
+    """What `uniform` gives for one row, without the cost of arrays."""
+    bits = _mix_one(_mix_one((int(row) + _key(seed, epoch, draw)) & _MASK) + 1)
+    return float((bits >> 11) * 2.0**-53)
 
 
 def permutation(seed: int, epoch: int, n: int) -> npt.NDArray[np.int64]:
@@ -50,8 +57,20 @@ def between(u: npt.NDArray[np.float64], low: float, high: float) -> npt.NDArray[
     return low + (high - low) * u
 
 
+def _key(seed: int, epoch: int, draw: str) -> int:
+    return int.from_bytes(hashlib.blake2b(f"{seed}/{epoch}/{draw}".encode(), digest_size=8).digest(), "little")
+
+
 def _mix(bits: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     bits = bits + _GOLDEN
     bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return bits ^ (bits >> np.uint64(31))
+
+
+def _mix_one(bits: int) -> int:
+    """`_mix` of one number."""
+    bits = (bits + int(_GOLDEN)) & _MASK
+    bits = ((bits ^ (bits >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+    bits = ((bits ^ (bits >> 27)) * 0x94D049BB133111EB) & _MASK
+    return bits ^ (bits >> 31)

@@ -100,6 +100,7 @@ class LoaderOptions:
         weights: float64 `(n,)`, how often rows are drawn in relation to one another: if rows are shuffled, a pass draws as many
             as there are, with replacement. None takes each once.
         partial_n: A pass takes this many rows, other ones each epoch; None takes all.
+        cache: Whether pictures are decoded once and kept on disk; None does so where it is possible.
     """
 
     bs: int = 64
@@ -112,6 +113,7 @@ class LoaderOptions:
     warn: bool = True
     weights: Weights | None = field(default=None, compare=False)
     partial_n: int | None = None
+    cache: bool | None = None
 
     @property
     def random(self) -> bool:
@@ -124,6 +126,8 @@ class LoaderOptions:
             _check_whole("num_workers", self.num_workers, 0)
         if self.partial_n is not None:
             _check_whole("partial_n", self.partial_n, 1)
+        if self.cache is not None and not isinstance(self.cache, bool):
+            raise OptionError(f"cache={self.cache!r} is neither True nor False nor None. SIGHTLINE_CACHE names another folder.")
 
 
 _OTHER_NAMES = {"batch_size": "bs", "shuffle_train": "shuffle"}

@@ -25,10 +25,12 @@ class Sample(NamedTuple):
     Attributes:
         pixels: uint8 `(H, W, C)`.
         path: float64 `(3, 3)`, from pixels of the picture as it was read to these; None where labels do not ask for it.
+        decoded: Whether the picture was decoded for it.
     """
 
     pixels: Pixels
     path: Floats | None = None
+    decoded: bool = True
 
 
 class Samples(Protocol):

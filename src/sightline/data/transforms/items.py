@@ -7,6 +7,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import ClassVar, Final, cast
 
+import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from sightline import preprocess as values
@@ -21,13 +23,16 @@ from sightline.data.pictures.resize import (
     placements_of,
 )
 from sightline.data.transforms.by_hand import item_draw
-from sightline.data.transforms.chance import ItemDraw
+from sightline.data.transforms.chance import BatchDraw, ItemDraw
 from sightline.errors import OptionError, did_you_mean
 from sightline.preprocess import Preprocess, as_size
 
 Interpolation = str | int | Image.Resampling
+Rows = npt.NDArray[np.int64]
 _ATTEMPTS = 10
 """How often RandomResizedCrop looks for a box that fits before it takes the centre (torchvision, fastai)."""
+_MOST_GROWTH = 4
+"""A picture is not prepared beforehand where that would make it larger than itself and than its final size by this factor."""
 
 
 class ResizeMethod:
@@ -69,6 +74,17 @@ class ItemTransform(ABC):
     @abstractmethod
     def preprocess(self, pre: Preprocess) -> Preprocess | None:
         """`pre` followed by the evaluation form of this transform, or None where the value has no room for it."""
+
+    def is_fixed(self, training: bool) -> bool:
+        """Whether it does the same to a picture every time."""
+        return not training
+
+    def ahead(self, picture: tuple[int, int]) -> tuple[Placement, ...]:
+        """What can be done once to a picture (width, height), so that the random form then does less work for the same result.
+
+        The same within a pixel of the final size, and no detail of it is lost.
+        """
+        return ()
 
     def placements(self, picture: tuple[int, int], draw: ItemDraw) -> tuple[Placement, ...] | None:
         """What this transform does to a picture (width, height) step by step; None where that is not known."""
@@ -120,6 +136,40 @@ class Resize(Placing):
             place = (draw.uniform("place.x"), draw.uniform("place.y"))
         return (fitting(picture, self._as_preprocess(Preprocess()), place, as_size(self.size)),)
 
+    def is_fixed(self, training: bool) -> bool:
+        """A squish has no place to draw."""
+        return not training or self.method == "squish"
+
+    def ahead(self, picture: tuple[int, int]) -> tuple[Placement, ...]:
+        """The whole picture resized until what is cut out has its size, or until it fits into the padded box."""
+        height, width = as_size(self.size)
+        within = self.method == "pad"
+        scale = (min if within else max)(width / picture[0], height / picture[1])
+        sides = (max(1, round(picture[1] * scale)), max(1, round(picture[0] * scale)))
+        if sides[0] * sides[1] > _MOST_GROWTH * max(picture[0] * picture[1], height * width):
+            return ()
+        return (Placement(picture, (0, 0), picture, sides, interpolation=str(self.resamples)),)
+
+    def corners(self, pictures: Rows, draw: BatchDraw) -> Rows | None:
+        """Where training cuts pictures that `ahead` has prepared.
+
+        Args:
+            pictures: int64 `(N, 2)`, their (width, height).
+            draw: Where chance comes from.
+
+        Returns:
+            int64 `(N, 2)`, (left, top); None if there is more to be done to one of them than to cut it.
+        """
+        height, width = as_size(self.size)
+        room: Rows = pictures - np.array([width, height])
+        if self.method != "crop" or (room.min(axis=1) != 0).any():
+            return None
+        if not room.any():
+            return room
+        place = np.stack([draw.uniform("place.x"), draw.uniform("place.y")], axis=1)
+        corners: Rows = (place * room).astype(np.int64)
+        return corners
+
     def preprocess(self, pre: Preprocess) -> Preprocess | None:
         """`pre` with this resize, or None where it holds one already."""
         return None if pre.size or pre.crop else self._as_preprocess(pre)
@@ -164,6 +214,19 @@ class RandomResizedCrop(Placing):
             return placements_of(self._as_preprocess(Preprocess()), picture)
         left_top, box = self._box(picture, draw)
         return (Placement(picture, left_top, box, as_size(self.size), interpolation=str(self.resamples)),)
+
+    def ahead(self, picture: tuple[int, int]) -> tuple[Placement, ...]:
+        """The whole picture shrunk as far as the smallest box that may be drawn still has as many pixels as `size`."""
+        (height, width), (across, down) = as_size(self.size), picture
+        area = self.min_scale * across * down
+        fallback_h, fallback_w = largest_box((down, across), self.ratio)
+        least_w = min(math.sqrt(area * self.ratio[0]), fallback_w)
+        least_h = min(math.sqrt(area / self.ratio[1]), fallback_h)
+        scale = max(width / least_w, height / least_h)
+        if scale >= 1:
+            return ()
+        sides = (math.ceil(down * scale), math.ceil(across * scale))
+        return (Placement(picture, (0, 0), picture, sides, interpolation=str(self.resamples)),)
 
     def preprocess(self, pre: Preprocess) -> Preprocess | None:
         """`pre` with the squish and the centre crop, or None where it holds a resize already."""
@@ -248,6 +311,10 @@ class CropPad(Placing):
         """One step."""
         return (Placement.cut(picture, as_size(self.size), pad_mode=self.pad_mode),)
 
+    def is_fixed(self, training: bool) -> bool:
+        """Always."""
+        return True
+
     def preprocess(self, pre: Preprocess) -> Preprocess | None:
         """`pre` with the crop, or None where it holds one already."""
         if pre.crop:
@@ -275,6 +342,10 @@ class RatioResize(Placing):
     def placements(self, picture: tuple[int, int], draw: ItemDraw) -> tuple[Placement, ...]:
         """One step, the same in training and otherwise."""
         return placements_of(self._as_preprocess(Preprocess()), picture)
+
+    def is_fixed(self, training: bool) -> bool:
+        """Always."""
+        return True
 
     def preprocess(self, pre: Preprocess) -> Preprocess | None:
         """`pre` with this resize, or None where it holds one already."""
