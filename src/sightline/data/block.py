@@ -143,6 +143,7 @@ class DataBlock:
         num_workers: int | None = None,
         seed: int | None = None,
         drop_last: bool | None = None,
+        cache: bool | None = None,
         on_error: OnError = "set_aside",
         unknown: Unknown = "error",
         **others: Any,
@@ -162,6 +163,10 @@ class DataBlock:
             seed: What order and augmentation follow from; None draws it from PyTorch's global generator.
             drop_last: Leave out a last training batch that is not full; None does so if rows are shuffled. A training part
                 smaller than one batch is one smaller batch, and a last batch of one picture is always left out.
+            cache: Decode each picture once and keep its pixels on disk, for later epochs and later runs; pixels do not depend
+                on it. None does so for picture files, unless there is no room; see `dls.reading`. They lie in
+                `~/.cache/sightline/samples`, which may be deleted at any time. `SIGHTLINE_CACHE` names another folder, 0
+                turns it off; `SIGHTLINE_CACHE_GB` bounds it, to at most 32 GB where it is not given.
             on_error: 'set_aside' leaves out pictures that cannot be read and warns; 'raise' decodes all of them beforehand
                 and refuses the data if one fails.
             unknown: 'error' refuses labels that training does not have; 'drop' leaves those rows out and warns.
@@ -178,7 +183,7 @@ class DataBlock:
             OptionError: An option is outside what it may be.
         """
         plan = plan_loading(
-            bs, val_bs, shuffle, val_shuffle, device, num_workers, seed, drop_last, **others
+            bs, val_bs, shuffle, val_shuffle, device, num_workers, seed, drop_last, cache, **others
         )  # fmt: skip
         return self.read_datasets(source, on_error, unknown).loaded(plan, path)
 

@@ -203,6 +203,14 @@ class DataLoaders:
         return self._loader(0).num_workers
 
     @property
+    def reading(self) -> str:
+        """How pictures are read, and why so, as a sentence."""
+        ours = [loader for loader in self.loaders if isinstance(loader, Loader)]
+        if not ours or ours[0] is not self.train:
+            return "ready-made batches of your own"
+        return ours[0].reads.sentence(ours[0].num_workers, sum(loader.reads.bytes for loader in ours))
+
+    @property
     def after_item(self) -> Pipeline:
         """The transforms of one training picture, see `Loader.after_item`."""
         return self._loader(0).after_item

@@ -28,7 +28,9 @@ from sightline.errors import OptionError
 from sightline.runtime import fresh_seed, plan_runtime
 from sightline.target import Target
 
-_OPTIONS = ("bs", "val_bs", "shuffle", "val_shuffle", "device", "num_workers", "seed", "drop_last", "on_error", "unknown")
+_OPTIONS = (
+    "bs", "val_bs", "shuffle", "val_shuffle", "device", "num_workers", "seed", "drop_last", "cache", "on_error", "unknown",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ def plan_loading(
     num_workers: int | None = None,
     seed: int | None = None,
     drop_last: bool | None = None,
+    cache: bool | None = None,
     weights: Any = None,
     partial_n: int | None = None,
     **unused: Any,
@@ -68,9 +71,9 @@ def plan_loading(
     """
     renamed = settled(unused, _OPTIONS, "dataloaders")
     bs, shuffle = renamed.get("bs", bs), renamed.get("shuffle", shuffle)
-    train = LoaderOptions(bs, shuffle, drop_last, training=True, num_workers=num_workers, weights=weights)
-    train = replace(train, partial_n=partial_n)
-    others = LoaderOptions(bs=bs if val_bs is None else val_bs, shuffle=val_shuffle, num_workers=num_workers)
+    common: dict[str, Any] = {"num_workers": num_workers, "cache": cache}
+    train = LoaderOptions(bs, shuffle, drop_last, training=True, weights=weights, partial_n=partial_n, **common)
+    others = LoaderOptions(bs=bs if val_bs is None else val_bs, shuffle=val_shuffle, **common)
     return LoadingPlan(train, others, plan_runtime(device).device, seed)
 
 

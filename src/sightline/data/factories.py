@@ -41,6 +41,7 @@ class LoadingOptions(TypedDict, total=False):
     device: str | torch.device | None
     num_workers: int | None
     drop_last: bool | None
+    cache: bool | None
     on_error: OnError
     unknown: Unknown
     pin_memory: bool
@@ -56,7 +57,7 @@ class ImageDataLoaders(DataLoaders):
 
     All take `item_tfms`, `batch_tfms`, `img_cls` (PILImage, PILImageBW or your own class, see `ImageBlock`) and the options of
     `DataBlock.dataloaders`: `bs=64, val_bs=None, shuffle=True, val_shuffle=False, device=None, num_workers=None,
-    drop_last=None, on_error='set_aside', unknown='error'`.
+    drop_last=None, cache=None, on_error='set_aside', unknown='error'`.
     `seed` makes the split, the order and the augmentation repeatable; None draws one from PyTorch's global generator.
     """
 

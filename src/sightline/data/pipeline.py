@@ -80,4 +80,6 @@ class EvaluationPipeline:
         sources = tuple(as_items(items))
         samples = DecodedSamples(sources, self.item, common_root(sources))
         part = Part(samples, np.arange(len(sources), dtype=np.int64), target=target, sources=sources)
-        return Loader(part, self.batch, LoaderOptions(bs=bs, num_workers=num_workers, warn=warn), torch.device(device))
+        # Each of these pictures is read once: keeping it would cost more than it saves.
+        options = LoaderOptions(bs=bs, num_workers=num_workers, warn=warn, cache=False)
+        return Loader(part, self.batch, options, torch.device(device))

@@ -145,6 +145,15 @@ def probe(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> str 
         return _reason(error)
 
 
+def picture_size(path: str | os.PathLike[str]) -> tuple[int, int] | None:
+    """(width, height) of a picture as its file's header says, before it is turned upright; None where that cannot be read."""
+    try:
+        with _pillow_kept_quiet(), _opened(path, MAX_PIXELS) as image:
+            return image.size
+    except Exception:  # noqa: BLE001 - as in read_image
+        return None
+
+
 class PILImage(HandyImage):
     """Pictures in colour: `PILImage.create(source)` reads a Pillow image of mode 'RGB'.
 
