@@ -333,3 +333,48 @@ def test_wrong_rates_are_named():
         Optimizer(groups, lambda params, lr: 3, lr=0.1)
     with pytest.raises(OptionError, match="k=0"):
         Lookahead(SGD(groups[0], 0.1), k=0)
+
+
+def pixels_last(parameter):
+    return parameter.detach().clone(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("how", ["the format changed", "the state was read from a file"])
+def test_a_fused_step_goes_on_right_with_what_is_remembered_in_another_format(how):
+    torch.manual_seed(0)
+    start, gradients = torch.randn(4, 3, 2, 2), torch.randn(3, 4, 3, 2, 2)
+
+    def trained(fused):
+        kernel = nn.Parameter(start.clone())
+        opt = Optimizer([[kernel]], Adam, lr=0.1)
+        opt.fuse(fused)
+        for step, gradient in enumerate(gradients):
+            if step == 1:
+                kernel.data = pixels_last(kernel)
+            if step == 2 and how == "the state was read from a file":
+                opt.load_state_dict(
+                    {**opt.state_dict(), "state": {0: {k: v.contiguous() for k, v in opt.state[kernel].items()}}}
+                )
+            kernel.grad = pixels_last(gradient) if step else gradient.clone()
+            opt.step()
+        return kernel.detach()
+
+    assert torch.allclose(trained(True), trained(False), atol=1e-6)
+
+
+def test_a_way_of_stepping_that_its_maker_chose_stays():
+    kernel = nn.Parameter(torch.ones(2))
+    opt = Optimizer([[kernel]], partial(torch.optim.AdamW, foreach=True), lr=0.1)
+    opt.fuse()
+    assert not opt.fused
+    assert opt.inner.param_groups[0]["foreach"]
+
+
+def test_an_optimizer_without_a_fused_kernel_steps_as_before():
+    kernel = nn.Parameter(torch.ones(2))
+    opt = Optimizer([[kernel]], torch.optim.RMSprop, lr=0.1)
+    opt.fuse()
+    kernel.grad = torch.ones(2)
+    opt.step()
+    assert not opt.fused
+    assert kernel.detach().lt(1).all()

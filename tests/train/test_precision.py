@@ -66,7 +66,7 @@ def test_fp16_without_a_cuda_gpu_is_the_nearest_there_is_and_says_so_in_one_line
 
 @pytest.mark.parametrize(("native", "expected"), [(True, "bf16"), (False, "fp32")])
 def test_what_stands_in_for_fp16_depends_on_what_the_device_has(native, expected, monkeypatch):
-    monkeypatch.setattr("sightline.runtime.has_native_bf16", lambda device: native)
+    monkeypatch.setattr("sightline.runtime.plan.has_native_bf16", lambda device: native)
     for device in ("cpu", "mps"):
         plan = Runtime(torch.device(device)).with_precision("fp16")
         assert plan.precision == expected
@@ -74,7 +74,7 @@ def test_what_stands_in_for_fp16_depends_on_what_the_device_has(native, expected
 
 
 def test_a_gpu_without_bf16_is_not_asked_for_it(monkeypatch):
-    monkeypatch.setattr("sightline.runtime.has_native_bf16", lambda device: False)
+    monkeypatch.setattr("sightline.runtime.plan.has_native_bf16", lambda device: False)
     gpu = Runtime(torch.device("cuda"))
     assert gpu.with_precision("bf16").precision == "fp32"
     assert gpu.with_precision("fp16").precision == "fp16"

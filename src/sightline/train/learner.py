@@ -18,11 +18,11 @@ from sightline.metrics.metric import to_detach
 from sightline.model.freeze import norm_and_bias_parameters, norm_parameters
 from sightline.model.vision import ModelSpec
 from sightline.model.zoo import Stats
-from sightline.predict import infer
 from sightline.runtime import plan_runtime
 from sightline.train.callbacks.core import SkipToEpoch, TrainEvalCallback
 from sightline.train.checkpoint import load_model, save_model, weights_path
 from sightline.train.events import Callbacks, CancelFitException, each, made
+from sightline.train.features import StoredFeatures, layers_for
 from sightline.train.fits import Fits
 from sightline.train.groups import ParameterGroups, Splitter, describe_groups, trainable_params, warn_of_left_out
 from sightline.train.optim import Adam, Optimizer, OptimizerFunction
@@ -32,6 +32,7 @@ from sightline.train.progress import ProgressCallback
 from sightline.train.readouts import Readouts
 from sightline.train.recorder import Recorder
 from sightline.train.schedule import Rates
+from sightline.train.step import Engine
 from sightline.train.summary import describe, summarize
 
 
@@ -51,6 +52,7 @@ class Learner(Fits, Readouts, Precisions):
         runtime: Device and precision.
         batch, xb, yb, x, y, pred, loss, loss_grad: What the current step works on.
         yb1, lam: Where pictures are mixed: the labels that were mixed in, and the share `(N,)` of each picture's own.
+        stored: Features that stand in for the pictures of `dls` while the head trains from them; None elsewhere.
         epoch, n_epoch, iter, n_iter, train_iter, pct_train, training: How far the current fit is.
     """
 
@@ -64,6 +66,8 @@ class Learner(Fits, Readouts, Precisions):
     yb1: tuple[Tensor, ...]
     lam: Tensor | None
     opt: Optimizer | None
+    _engine: Engine | None = None
+    stored: StoredFeatures | None = None
 
     def __init__(
         self,
@@ -109,7 +113,8 @@ class Learner(Fits, Readouts, Precisions):
         self.dls = dls
         found = plan_runtime()
         self.runtime = found if found.device == dls.device else plan_runtime(dls.device)
-        self.model = model.to(self.runtime.device)
+        self.runtime.prepare_host()
+        self.model = self.runtime.place(model)
         self.loss_func = loss_func
         self.opt = None
         self.opt_func, self.lr, self.splitter = opt_func, lr, splitter
@@ -202,6 +207,7 @@ class Learner(Fits, Readouts, Precisions):
                 opt.set_hyper("wd", decay)
             opt.set_hyper("lr", self.lr if lr is None else lr)
             self.n_epoch = n_epoch
+            self._engine = self.engine.compiling(self.model if self.compiling(n_epoch).wanted else None)
             self.run += self.phase_name == "fit"
             try:
                 self._with_events("fit", self._do_fit)
@@ -225,9 +231,10 @@ class Learner(Fits, Readouts, Precisions):
             self.epochs_done = first + self.epoch + 1
 
     def _do_epoch(self) -> None:
-        self.dl = self.dls.train
+        source = self.stored or self.dls
+        self.dl = source.train
         self._with_events("train", self._all_batches)
-        self._do_validate(self.dls.valid)
+        self._do_validate(source.valid)
 
     def _do_validate(self, dl: Any) -> None:
         self.dl = dl
@@ -257,7 +264,7 @@ class Learner(Fits, Readouts, Precisions):
         self._with_events("batch", self._do_one_batch)
 
     def _do_one_batch(self) -> None:
-        self.pred = infer(self.model, self.xb[0], self.runtime)
+        self.pred = self.engine.outputs(layers_for(self), self.xb[0], training=torch.is_grad_enabled())
         self("after_pred")
         if self.yb:
             self.loss_grad = self._loss()
@@ -302,20 +309,26 @@ class Learner(Fits, Readouts, Precisions):
         return to_detach(b, cpu, gather)
 
     def to(self, device: str | torch.device) -> Self:
-        """Compute on another device from now on, with the same precision; returns self.
+        """Compute on another device from now on, in the precision that was asked for or that is planned there; returns self.
 
         Raises:
             OptionError: There is no such device, or this machine lacks it.
         """
-        before, self.runtime = self.runtime, plan_runtime(device)
-        self.runtime = self.runtime.with_precision(before.precision).with_channels_last(before.channels_last)
-        self.model.to(self.runtime.device)
+        self.runtime = self.runtime.on(device)
+        self._apply()
         self.objective.to(self.runtime.device)
         self.dls.to(self.runtime.device)
         if self.opt is not None:
             # What an optimizer remembers of a parameter goes where the parameter is.
             self.opt.load_state_dict(self.opt.state_dict())
         return self
+
+    @property
+    def engine(self) -> Engine:
+        """How outputs are computed in the present runtime."""
+        if self._engine is None or self._engine.runtime is not self.runtime:
+            self._engine = Engine.planned(self.runtime)
+        return self._engine
 
     # ---------------------------------------------------------------- optimizer, freezing
 
@@ -356,6 +369,7 @@ class Learner(Fits, Readouts, Precisions):
         if before is not None and len(before.param_lists) == len(self.opt.param_lists):
             self.opt.frozen_idx = before.frozen_idx
         warn_of_left_out(self.model, self.opt.param_lists)
+        self.opt.fuse(self.runtime.fuses)
         return self.opt
 
     def groups(self) -> ParameterGroups:

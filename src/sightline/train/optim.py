@@ -28,6 +28,7 @@ pytorch_hp_map: Mapping[str, str] = {
 }  # fmt: skip
 """The field's names of torch's hyper-parameters; `betas__1` is the second of `betas`."""
 
+_FUSING_DEVICES = frozenset({"cpu", "cuda", "mps", "xpu"})
 _OURS = frozenset({"params", "depth", "decays", "param_names"})
 
 
@@ -40,6 +41,7 @@ class Optimizer:
             them directly counts from the next step on.
         inner: The torch optimizer that makes the steps; also `opt`.
         frozen_idx: Groups below this number do not train.
+        fused: Whether the whole step is one kernel; see `fuse`.
         always_train: Parameters that train in frozen groups too.
     """
 
@@ -112,6 +114,8 @@ class Optimizer:
             lists = [[p for g in inner.param_groups if g["depth"] == depth for p in g["params"]] for depth in depths]
         self.param_lists = lists
         self.frozen_idx = 0
+        self.fused = False
+        self._chosen = any(inner.defaults.get(name) for name in ("fused", "foreach", "capturable", "differentiable"))
         first = self._read(inner.param_groups[0])
         self.hypers: list[dict[str, float]] = [first | self._of_depth(depth) for depth in range(len(lists))]
         self._written = [dict(hyper) for hyper in self.hypers]
@@ -198,7 +202,37 @@ class Optimizer:
         """Change every parameter that has a gradient."""
         changed = {n for now, old in zip(self.hypers, self._written, strict=True) for n in now if now[n] != old.get(n)}
         self._write(changed)
+        self._align()
         self.inner.step() if closure is None else self.inner.step(closure)
+
+    def fuse(self, fused: bool = True) -> None:
+        """Make the whole step by one kernel from now on, or no longer; it rounds in another order.
+
+        Nothing happens where the torch optimizer has no such kernel, or where its maker chose a way of stepping.
+        """
+        if not {"fused", "foreach"} <= set(self.inner.defaults) or self._chosen:
+            return
+        parameters = [parameter for group in self.inner.param_groups for parameter in group["params"]]
+        self.fused = fused and all(p.is_floating_point() and p.device.type in _FUSING_DEVICES for p in parameters)
+        for group in self.inner.param_groups:
+            group["fused"] = self.fused or None
+        for parameter, state in self.inner.state.items():
+            if self.fused and isinstance(state.get("step"), torch.Tensor):
+                state["step"] = state["step"].to(parameter.device)
+
+    def _align(self) -> None:
+        """Lay what is remembered of a parameter in memory as the parameter itself lies.
+
+        A fused step goes through both in the order of memory and does not look: after a change of format, or a state that
+        was read from a file, it would silently mix up elements.
+        """
+        if not self.fused:
+            return
+        for parameter, state in self.inner.state.items():
+            for name, kept in state.items():
+                same = isinstance(kept, torch.Tensor) and kept.shape == parameter.shape
+                if same and kept.stride() != parameter.stride():
+                    state[name] = torch.empty_like(parameter).copy_(kept)
 
     def zero_grad(self) -> None:
         """Forget all gradients."""
@@ -215,6 +249,8 @@ class Optimizer:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over a state, hyper-parameters included."""
         self.inner.load_state_dict(state)
+        # A file brings along how its own machine stepped.
+        self.fuse(self.fused)
         for depth, hyper in enumerate(self.hypers):
             hyper.update(self._of_depth(depth))
         self._written = [dict(hyper) for hyper in self.hypers]

@@ -8,9 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import torch
+
 from sightline.errors import OptionError, counted, listed, name_of
 from sightline.metrics.gathering import named_metrics
+from sightline.runtime import cpus
+from sightline.train.features import frozen_phase
 from sightline.train.schedule import spread
+from sightline.waiting import waiting_in_words
 
 if TYPE_CHECKING:
     from sightline.train.learner import Learner
@@ -27,6 +32,7 @@ class Phase:
         trained: How many parameters train.
         rising: Share of the steps during which the rates rise.
         div: The first rates are the highest divided by this.
+        note: What else is to be known of it; empty where nothing is.
     """
 
     name: str
@@ -35,6 +41,7 @@ class Phase:
     trained: int
     rising: float
     div: float
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -59,7 +66,14 @@ class Plan:
 
 
 def fine_tune_phases(
-    learn: Learner, epochs: int, base_lr: float, freeze_epochs: int, lr_mult: float, pct_start: float, div: float
+    learn: Learner,
+    epochs: int,
+    base_lr: float,
+    freeze_epochs: int,
+    lr_mult: float,
+    pct_start: float,
+    div: float,
+    frozen: str = "train",
 ) -> tuple[Phase, Phase]:
     """The two fits of `learn.fine_tune` with these arguments, every one of them checked.
 
@@ -80,10 +94,11 @@ def fine_tune_phases(
     below = f" and the normalisation below it ({counted(kept, 'parameter')})" if kept else ""
     in_head, total = (sum(p.numel() for group in part for p in group) for part in (groups[-1:], groups))
     first, last = slice(base_lr), slice(base_lr / 2 / lr_mult, base_lr / 2)
+    head = Phase(
+        f"the head{below}", whole_epochs("freeze_epochs", freeze_epochs), _rates(first, groups), in_head + kept, 0.99, 25.0
+    )
     return (
-        Phase(
-            f"the head{below}", whole_epochs("freeze_epochs", freeze_epochs), _rates(first, groups), in_head + kept, 0.99, 25.0
-        ),
+        frozen_phase(learn, head, frozen),
         Phase("everything", whole_epochs("epochs", epochs), _rates(last, groups), total, pct_start, div),
     )
 
@@ -93,7 +108,8 @@ def make_plan(learn: Learner, phases: Sequence[Phase], *, wd: float | None) -> P
     phases = tuple(phase for phase in phases if phase.epochs)
     iterations = len(learn.dls.train)
     rows = (*_data_lines(learn, iterations), *_model_lines(learn, wd), *_phase_lines(phases, iterations))
-    return Plan((*rows, *_machine_lines(learn)), phases, iterations)
+    longest = max((phase.epochs for phase in phases), default=0)
+    return Plan((*rows, *_machine_lines(learn), ("compile", str(learn.compiling(longest)))), phases, iterations)
 
 
 def whole_epochs(name: str, value: int) -> int:
@@ -144,7 +160,7 @@ def _model_lines(learn: Learner, wd: float | None) -> list[tuple[str, str]]:
         ("network", f"{name}, {counted(total, 'parameter')}"),
         ("loss", f"{learn.objective.name}, {reason}"),
         ("metrics", metrics),
-        ("optimizer", f"{name_of(learn.opt_func)}, weight decay {_decay(learn, wd)}"),
+        ("optimizer", f"{name_of(learn.opt_func)}, weight decay {_decay(learn, wd)}{_fused(learn)}"),
     ]
 
 
@@ -158,16 +174,24 @@ def _phase_lines(phases: tuple[Phase, ...], iterations: int) -> list[tuple[str, 
             f"one cycle: from 1/{phase.div:g} of that, rising for {counted(math.ceil(phase.rising * steps), 'step')}, "
             "then falling"
         )
-        rows.append((f"phase {number}", sentence))
+        rows += [(f"phase {number}", sentence), *([("features", phase.note)] if phase.note else [])]
     return rows
 
 
 def _machine_lines(learn: Learner) -> list[tuple[str, str]]:
     runtime = learn.runtime
-    return [
+    kept = runtime.prepare_host()
+    order = "pixel by pixel" if runtime.channels_last else "channel by channel"
+    memory = f"pictures {order}: {runtime.format_reason}" + ("; what a step frees is kept for the next" if kept else "")
+    lines = [
         ("device", f"{runtime.device}: {runtime.device_reason}"),
         ("precision", f"{runtime.precision}: {runtime.precision_reason}"),
+        ("memory", memory),
     ]
+    if runtime.device.type == "cpu":
+        lines.append(("threads", f"{torch.get_num_threads()} compute, for {counted(cpus(), 'CPU')}; {waiting_in_words()}"))
+        lines.append(("gradients", f"of kernels: {learn.engine.weight_gradients.describe()}"))
+    return [*lines, ("reading", learn.dls.reading)]
 
 
 def _norms_below_the_head(learn: Learner) -> int:
@@ -177,6 +201,10 @@ def _norms_below_the_head(learn: Learner) -> int:
         return 0
     head = {id(parameter) for parameter in learn.opt.param_lists[-1]}
     return sum(parameter.numel() for parameter in norm_parameters(learn.model) if id(parameter) not in head)
+
+
+def _fused(learn: Learner) -> str:
+    return ", each step by one kernel" if learn.opt is not None and learn.opt.fused else ""
 
 
 def _decay(learn: Learner, wd: float | None) -> str:

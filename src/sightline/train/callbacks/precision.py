@@ -132,17 +132,16 @@ class ChannelsLast(Callback):
 
     def __init__(self) -> None:
         """Nothing to say."""
-        self._switched = False
+        self._outside: Runtime | None = None
 
     def before_fit(self) -> None:
         """Switch, unless it is so already."""
         if not self.learn.runtime.channels_last:
-            self._switched = True
+            self._outside = self.learn.runtime
             self.learn.to_channelslast(use_amp=False)
 
     def close(self) -> None:
         """Switch back."""
-        if self._switched:
-            self._switched = False
-            self.learn.model.to(memory_format=torch.contiguous_format)
-            self.learn.runtime = self.learn.runtime.with_channels_last(False)
+        if self._outside is not None:
+            self.learn.runtime, self._outside = self._outside, None
+            self.learn.runtime.place(self.learn.model)

@@ -1,0 +1,60 @@
+"""Engine: how the forward passes of steps are computed, as the runtime plans it; nothing in them waits for the device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from sightline.inference import infer
+from sightline.runtime import Runtime
+from sightline.train.compiling import Compiled
+from sightline.train.weight_gradients import WeightGradients
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Computes a network's outputs in training and in validation.
+
+    What goes back from them is autograd's: no further than to the lowest layer that trains, and without the kernels of those
+    that are frozen.
+
+    Attributes:
+        runtime: Device, precision and memory format.
+        weight_gradients: How the gradients of convolutions' kernels are computed.
+        compiled: The network compiled for training; None trains it as it is.
+    """
+
+    runtime: Runtime
+    weight_gradients: WeightGradients
+    compiled: Compiled | None = None
+
+    @classmethod
+    def planned(cls, runtime: Runtime) -> Engine:
+        """What suits a runtime."""
+        return cls(runtime, WeightGradients.planned(runtime))
+
+    def compiling(self, model: nn.Module | None) -> Engine:
+        """The same engine with this network compiled for training; None compiles none."""
+        if model is None or (self.compiled is not None and self.compiled.model is model):
+            return replace(self, compiled=None) if model is None else self
+        return replace(self, compiled=Compiled(model))
+
+    def outputs(self, model: nn.Module, images: Tensor, *, training: bool) -> Tensor:
+        """The network's outputs, float32 `(N, K)`; those of training can be differentiated.
+
+        Args:
+            model: The network, in the mode in which it is to compute.
+            images: `(N, C, H, W)` on its device.
+            training: Whether gradients will be asked for.
+        """
+        if training and self.compiled is not None and self.compiled.model is model:
+            return infer(self.compiled, images, self.runtime)
+        if training:
+            with self.weight_gradients.forward():
+                return infer(model, images, self.runtime)
+        with torch.inference_mode():
+            found = infer(model, images, self.runtime)
+        # A tensor of inference mode could never take part in anything that is differentiated, such as a loss of the user's.
+        return found.clone()
