@@ -140,6 +140,8 @@ class Callback:
         run_train: Whether batch events of training reach it.
         run_valid: Whether batch events of validation reach it.
         remove_on_fetch: Whether it stays away from passes beside a fit, such as `validate`, `get_preds` and `lr_find`.
+        needs_pictures: Whether it has a use only where pictures pass the whole network, and not features that were stored of
+            them, see `fine_tune(frozen="features")`: because it mixes pictures, or looks into layers.
         resumes: Names of the attributes without which a run could not go on where it stopped: plain values, tensors, or
             dictionaries of them.
         learn: The learner, once the callback was added to one.
@@ -147,6 +149,7 @@ class Callback:
 
     order: ClassVar[int] = 0
     remove_on_fetch: ClassVar[bool] = False
+    needs_pictures: bool = False
     resumes: ClassVar[tuple[str, ...]] = ()
     run: bool = True
     run_train: bool = True
@@ -240,7 +243,9 @@ def before_batch_cb(f: Callable[..., tuple[Any, Any]]) -> Callback:
     def before_batch(cb: Callback) -> None:
         cb.learn.xb, cb.learn.yb = f(cb, cb.xb, cb.yb)
 
-    return Callback(before_batch=before_batch)
+    cb = Callback(before_batch=before_batch)
+    cb.needs_pictures = True
+    return cb
 
 
 class CallbackHost:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -13,6 +13,7 @@ import numpy.typing as npt
 from sightline.errors import OptionError
 from sightline.train.callbacks.core import ParamScheduler
 from sightline.train.events import CallbackHost, Callbacks, each, made
+from sightline.train.features import Frozen, from_features, refuse_callbacks
 from sightline.train.lr_find import Suggest, find_rates, valley
 from sightline.train.optim import Optimizer
 from sightline.train.plan import Plan, fine_tune_phases, make_plan
@@ -167,6 +168,8 @@ class Fits(CallbackHost, ABC):
         lr_mult: float = 100,
         pct_start: float = 0.3,
         div: float = 5.0,
+        *,
+        frozen: Frozen = "train",
         **one_cycle_args: Any,
     ) -> None:
         """Train the head alone for `freeze_epochs`, then everything for `epochs`, lower groups at lower rates.
@@ -178,18 +181,26 @@ class Fits(CallbackHost, ABC):
             lr_mult: In the second phase the lowest group's rate is the head's divided by this.
             pct_start: Share of the second phase during which rates rise.
             div: The second phase begins at its highest rates divided by this.
+            frozen: How the head trains alone: 'train' on pictures in every epoch, normalisation below it training along;
+                'features' on what the frozen layers say of each picture, which is asked once: the first epoch costs a
+                forward pass, those after it next to nothing. See `sightline.train.features` for what else is different.
             one_cycle_args: Further arguments of `fit_one_cycle`, for both phases; `cbs` too.
 
         Raises:
-            OptionError: An argument of either phase is outside what it may be; nothing was trained.
+            OptionError: An argument of either phase is outside what it may be, or features cannot be stored for this network,
+                these callbacks or so many pictures; nothing was trained.
 
         Warns:
             SightlineWarning: There is one parameter group only, so that both phases train all of it.
         """
-        fine_tune_phases(cast("Learner", self), epochs, base_lr, freeze_epochs, lr_mult, pct_start, div)
+        learn = cast("Learner", self)
+        fine_tune_phases(learn, epochs, base_lr, freeze_epochs, lr_mult, pct_start, div, frozen)
         one_cycle_args["cbs"] = made(one_cycle_args.get("cbs"))
+        from_stored = frozen == "features" and freeze_epochs > 0
+        if from_stored:
+            refuse_callbacks([*self.cbs, *one_cycle_args["cbs"]])
         self.run += 1
-        with self._phase("head", last=False):
+        with self._phase("head", last=False), from_features(learn, freeze_epochs) if from_stored else nullcontext():
             self.freeze_to(-1)
             self.fit_one_cycle(freeze_epochs, slice(base_lr), pct_start=0.99, **one_cycle_args)
         base_lr /= 2
@@ -266,8 +277,10 @@ class Fits(CallbackHost, ABC):
         pct_start: float = 0.3,
         div: float = 5.0,
         wd: float | None = None,
+        *,
+        frozen: Frozen = "train",
         **one_cycle_args: Any,
     ) -> Plan:
         """What `fine_tune` with these arguments is about to do, in words; nothing is trained. Print it."""
-        phases = fine_tune_phases(cast("Learner", self), epochs, base_lr, freeze_epochs, lr_mult, pct_start, div)
+        phases = fine_tune_phases(cast("Learner", self), epochs, base_lr, freeze_epochs, lr_mult, pct_start, div, frozen)
         return make_plan(cast("Learner", self), phases, wd=self.wd if wd is None else wd)

@@ -205,6 +205,8 @@ class HookCallback(Callback):
         hooks: The hooks; None while there are none.
     """
 
+    needs_pictures = True
+
     def __init__(
         self,
         modules: Sequence[nn.Module] | None = None,

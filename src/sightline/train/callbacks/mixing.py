@@ -55,6 +55,7 @@ class MixHandler(Callback, ABC):
     """
 
     run_valid = False
+    needs_pictures = True
 
     def __init__(self, alpha: float = 0.5) -> None:
         """Take the parameter of the Beta distribution.
