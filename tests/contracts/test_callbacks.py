@@ -104,9 +104,9 @@ def test_all_callbacks_are_found():
     assert {
         "ActivationStats", "BnFreeze", "CSVLogger", "CastToTensor", "CollectDataCallback", "CutMix", "EMACallback",
         "EarlyStoppingCallback", "FetchPredsCallback", "GradientAccumulation", "GradientClip", "HookCallback",
-        "MCDropoutCallback", "MLflowCallback", "MixUp", "MixUpCutMix", "ParamScheduler", "ReduceLROnPlateau",
-        "SaveModelCallback", "ShortEpochCallback", "ShowGraphCallback", "SkipToEpoch", "TensorBoardCallback",
-        "TerminateOnNaNCallback", "TrackerCallback", "WandbCallback",
+        "MCDropoutCallback", "MLflowCallback", "MixUp", "MixUpCutMix", "ParamScheduler", "ProfileCallback",
+        "ReduceLROnPlateau", "SaveModelCallback", "ShortEpochCallback", "ShowGraphCallback", "SkipToEpoch",
+        "TensorBoardCallback", "TerminateOnNaNCallback", "TrackerCallback", "WandbCallback",
     } <= names  # fmt: skip
 
 

@@ -50,6 +50,19 @@ def test_a_terminal_gets_a_bar_with_speed_and_the_table(monkeypatch):
     assert text.count("00:00") >= 2
 
 
+def test_the_speed_is_that_of_the_part_at_hand(monkeypatch):
+    seconds = iter(range(10_000))
+    monkeypatch.setattr(progress, "time", types.SimpleNamespace(monotonic=lambda: next(seconds)))
+    text = io.StringIO()
+    learn = learner()
+    notes: list[str] = []
+    learn.progress.display_of = lambda: LogDisplay(Console(file=text))
+    monkeypatch.setattr(LogDisplay, "advance", lambda self, done, note: notes.append(note))
+    learn.fit(2)
+    # Every look at the clock is a second later: 4 pictures each, in every part of every epoch anew.
+    assert [note.split("  ")[0] for note in notes] == ["4 images/s"] * 2 * (5 + 2)
+
+
 def test_no_bar_and_no_logging_hide_their_parts():
     text = io.StringIO()
     learn = learner()

@@ -259,7 +259,7 @@ def find_rates(
     batches = len(learn.dls.train)
     if not batches:
         raise OptionError("lr_find needs a training batch, and there is none. Add pictures, or make bs smaller.")
-    with _as_it_was(learn), learn.recorder.sweeping(), learn.removed_cbs([cb for cb in learn.cbs if cb.remove_on_fetch]):
+    with as_it_was(learn), learn.recorder.sweeping(), learn.removed_cbs([cb for cb in learn.cbs if cb.remove_on_fetch]):
         broke = _sweep(learn, finder, finder.num_it // batches + 1)
     rates, losses = _points(learn, num_it, broke)
     funcs: list[Suggest] = [] if suggest_funcs is None else _each(suggest_funcs)
@@ -286,7 +286,7 @@ def _sweep(learn: Learner, finder: LRFinder, n_epoch: int) -> bool:
 
 
 @contextmanager
-def _as_it_was(learn: Learner) -> Iterator[None]:
+def as_it_was(learn: Learner) -> Iterator[None]:
     """Everything in a learner is after the block as before it, however the block ends."""
     counts = {name: getattr(learn, name) for name in _COUNTS}
     train, kept = learn.dls.train, _Kept(learn)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -20,18 +20,21 @@ from sightline.data.loading.loaders import Loader
 from sightline.errors import BundleError, OptionError, listed
 from sightline.losses.objective import Objective
 from sightline.model.vision import ModelSpec
-from sightline.outputs import Outputs, as_loader
-from sightline.predict import Prediction, Predictor, evaluating
+from sightline.outputs import Collector, Outputs, as_loader, gathered
+from sightline.predict import MANY, Prediction, Predictor, evaluating
 from sightline.runtime import Runtime
 from sightline.target import Target
 from sightline.train import tta
-from sightline.train.callbacks.core import GatherPredsCallback
-from sightline.train.events import CallbackHost, Callbacks, each
+from sightline.train.callbacks.core import GatherPredsCallback, TrainEvalCallback
+from sightline.train.events import BATCH_EVENTS, EVENTS, CallbackHost, Callbacks, each
 from sightline.train.progress import ProgressCallback
 from sightline.train.recorder import Recorder
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from sightline.train.learner import Learner
+    from sightline.train.measuring.bench import Bench
 
 _STEP = ("dl", "batch", "xb", "yb", "yb1", "lam", "pred", "loss", "loss_grad", "iter", "n_iter", "training")
 
@@ -143,12 +146,36 @@ class Readouts(CallbackHost, ABC):
     ) -> Outputs:
         """What `get_preds` gives, as a value that also knows which pictures it is about."""
         loader = self._loader(ds_idx, dl)
+        act = act or self.objective.activate
+        if self._is_plain(loader, cbs):
+            found = self._passed(loader, with_input=with_input, with_loss=with_loss)
+            return found.outputs(loader, self.objective.outcome, act, self.objective.decide, reorder=reorder)
         gather = GatherPredsCallback(with_input=with_input, with_loss=with_loss)
         # Metrics may need more than one batch or class, and nobody asked for them.
         with self.removed_cbs(self.recorder), self._aside([gather, *each(cbs)]):
             self._do_validate(loader)
-        act = act or self.objective.activate
         return gather.collected.outputs(loader, self.objective.outcome, act, self.objective.decide, reorder=reorder)
+
+    def _is_plain(self, loader: AnyLoader, cbs: Callbacks) -> bool:
+        """Whether a pass may go the way of the predictor, the faster one for many pictures: no callback has a say in it."""
+        many = isinstance(loader, Loader) and loader.n_used >= MANY
+        if not many or self.dl is not None or each(cbs):
+            return False
+        own = (TrainEvalCallback, Recorder, ProgressCallback)
+        seen = (event for event in EVENTS if event in BATCH_EVENTS or event.endswith("validate"))
+        others = {cb for event in seen for cb in self.ordered_cbs(event) if type(cb) not in own}
+        return all(cb.remove_on_fetch or not cb.run for cb in others)
+
+    def _passed(self, loader: AnyLoader, *, with_input: bool, with_loss: bool) -> Collector:
+        # As every pass does, see `Learner`.
+        torch.empty((), dtype=torch.int64).random_()
+
+        def losses(logits: Tensor, target: Tensor) -> Tensor:
+            # Not a tensor of inference mode, which a loss of the user's may not be able to use.
+            return self.objective.items(logits.clone(), target)
+
+        with torch.no_grad():
+            return gathered(self.predictor().passed(loader), losses if with_loss else None, with_input=with_input)
 
     def get_preds(
         self,
@@ -195,6 +222,22 @@ class Readouts(CallbackHost, ABC):
             with_preds=with_preds,
             with_targs=with_targs,
         )
+
+    def bench(self, seconds: float = 60) -> Bench:
+        """Train for some time and measure it: pictures a second by stage, and what limits; the learner stays as it was.
+
+        Args:
+            seconds: About how long.
+
+        Returns:
+            A value to be printed; see `sightline.train.measuring.bench.Bench`.
+
+        Raises:
+            OptionError: `seconds` is no positive number, or there is no training batch.
+        """
+        from sightline.train.measuring.bench import bench
+
+        return bench(cast("Learner", self), seconds)
 
     def tta(
         self,

@@ -262,15 +262,23 @@ class Recorder(Callback):
             self.figures, self._gathered = before
 
     @contextmanager
-    def sweeping(self) -> Iterator[None]:
-        """A mock training within a block whose rows go to `sweep`, and leave no other trace."""
-        before = self.record, self.figures, self._gathered, self._average
+    def unrecorded(self) -> Iterator[Record]:
+        """A mock training within a block, whose rows go to a record of its own; it leaves no other trace."""
+        before = self.record, self.figures, self.hps, self._gathered, self._average, self._shows_sweep
         self.record = Record()
         try:
-            yield
+            yield self.record
         finally:
-            self.sweep, self._shows_sweep, self._unread = self.record, True, []
-            self.record, self.figures, self._gathered, self._average = before
+            self._unread = []
+            self.record, self.figures, self.hps, self._gathered, self._average, self._shows_sweep = before
+
+    @contextmanager
+    def sweeping(self) -> Iterator[None]:
+        """The mock training of `lr_find` within a block, whose record becomes `sweep`."""
+        with self.unrecorded() as record:
+            self.sweep = record
+            yield
+        self._shows_sweep = True
 
     @property
     def _shown(self) -> Record:
