@@ -11,13 +11,12 @@ This file is the door: every public name, and the module where it lives. A modul
 used, so importing the package costs nothing. What type checkers and editors read is the stub beside this file.
 """
 
-import os
 from importlib import import_module
 from typing import Any
 
-# PyTorch's threads read this when they start. Waiting ones would otherwise spin: on a machine that is also busy with something
-# else an epoch was measured to take 20 times as long. It is too late, and harmless, where torch was imported before.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+from sightline import waiting as _waiting
+
+_waiting.let_waiting_threads_sleep()
 
 _HOMES: dict[str, str] = {
     "sightline.bundle": "Bundle",
@@ -75,6 +74,26 @@ _HOMES: dict[str, str] = {
         Recall RocAuc RocAucBinary accuracy error_rate top_k_accuracy
     """,
     "sightline.metrics.whole_set": "AccumMetric optim_metric skm_to_fastai",
+    "sightline.model.architectures": """
+        alexnet
+        convnext_base convnext_large convnext_small convnext_tiny
+        densenet121 densenet161 densenet169 densenet201
+        efficientnet_b0 efficientnet_b1 efficientnet_b2 efficientnet_b3 efficientnet_b4 efficientnet_b5 efficientnet_b6
+        efficientnet_b7 efficientnet_v2_l efficientnet_v2_m efficientnet_v2_s
+        googlenet inception_v3 maxvit_t
+        mnasnet0_5 mnasnet0_75 mnasnet1_0 mnasnet1_3
+        mobilenet_v2 mobilenet_v3_large mobilenet_v3_small
+        regnet_x_16gf regnet_x_1_6gf regnet_x_32gf regnet_x_3_2gf regnet_x_400mf regnet_x_800mf regnet_x_8gf
+        regnet_y_128gf regnet_y_16gf regnet_y_1_6gf regnet_y_32gf regnet_y_3_2gf regnet_y_400mf regnet_y_800mf regnet_y_8gf
+        resnet101 resnet152 resnet18 resnet34 resnet50
+        resnext101_32x8d resnext101_64x4d resnext50_32x4d
+        shufflenet_v2_x0_5 shufflenet_v2_x1_0 shufflenet_v2_x1_5 shufflenet_v2_x2_0
+        squeezenet1_0 squeezenet1_1
+        swin_b swin_s swin_t swin_v2_b swin_v2_s swin_v2_t
+        vgg11 vgg11_bn vgg13 vgg13_bn vgg16 vgg16_bn vgg19 vgg19_bn
+        vit_b_16 vit_b_32 vit_h_14 vit_l_16 vit_l_32
+        wide_resnet101_2 wide_resnet50_2
+    """,
     "sightline.model.backbones": "list_architectures",
     "sightline.model.conv_layers": "ConvLayer ResBlock SimpleCNN",
     "sightline.model.head": "create_head",
@@ -120,28 +139,11 @@ _HOMES: dict[str, str] = {
     """,
     "sightline.train.vision": "vision_learner",
     "sightline.versions": "__version__",
-    "torchvision.models": """
-        alexnet
-        convnext_base convnext_large convnext_small convnext_tiny
-        densenet121 densenet161 densenet169 densenet201
-        efficientnet_b0 efficientnet_b1 efficientnet_b2 efficientnet_b3 efficientnet_b4 efficientnet_b5 efficientnet_b6
-        efficientnet_b7 efficientnet_v2_l efficientnet_v2_m efficientnet_v2_s
-        googlenet inception_v3 maxvit_t
-        mnasnet0_5 mnasnet0_75 mnasnet1_0 mnasnet1_3
-        mobilenet_v2 mobilenet_v3_large mobilenet_v3_small
-        regnet_x_16gf regnet_x_1_6gf regnet_x_32gf regnet_x_3_2gf regnet_x_400mf regnet_x_800mf regnet_x_8gf
-        regnet_y_128gf regnet_y_16gf regnet_y_1_6gf regnet_y_32gf regnet_y_3_2gf regnet_y_400mf regnet_y_800mf regnet_y_8gf
-        resnet101 resnet152 resnet18 resnet34 resnet50
-        resnext101_32x8d resnext101_64x4d resnext50_32x4d
-        shufflenet_v2_x0_5 shufflenet_v2_x1_0 shufflenet_v2_x1_5 shufflenet_v2_x2_0
-        squeezenet1_0 squeezenet1_1
-        swin_b swin_s swin_t swin_v2_b swin_v2_s swin_v2_t
-        vgg11 vgg11_bn vgg13 vgg13_bn vgg16 vgg16_bn vgg19 vgg19_bn
-        vit_b_16 vit_b_32 vit_h_14 vit_l_16 vit_l_32
-        wide_resnet101_2 wide_resnet50_2
-    """,
 }
 """Public names by the module that holds them."""
+
+_LIGHT = {"sightline.errors", "sightline.versions", "sightline.model.architectures"}
+"""Those that do without PyTorch."""
 
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 
@@ -155,7 +157,12 @@ def __getattr__(name: str) -> Any:
 
         hint = "" if name.startswith("_") else did_you_mean(name, _HOME_OF)
         raise AttributeError(f"sightline has no name {name!r}. {hint}".rstrip())
-    value = getattr(import_module(_HOME_OF[name]), name)
+    home = _HOME_OF[name]
+    if home not in _LIGHT:
+        from sightline.starting import import_torch
+
+        import_torch()
+    value = getattr(import_module(home), name)
     globals()[name] = value
     return value
 

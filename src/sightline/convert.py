@@ -19,11 +19,13 @@ from torch import Tensor, nn
 from sightline.atomic import whole_file
 from sightline.bundle import Bundle, of_pickle
 from sightline.errors import ArchitectureError, ModelError, OptionError, WeightsError, close_matches, counted, listed
+from sightline.model.architectures import Architecture
 from sightline.model.backbones import Arch, resolve, torchvision_names
+from sightline.model.spelling import SAFE_SUFFIX
 from sightline.model.timm_zoo import TimmBackbone, timm_names
 from sightline.model.torchvision_zoo import TorchvisionBackbone
 from sightline.model.vision import VisionModel, create_vision_model
-from sightline.model.weights import SAFE_SUFFIX, SAVED_FORMAT, SAVED_MODEL, read_file, used_by
+from sightline.model.weights import SAVED_FORMAT, SAVED_MODEL, read_file, used_by
 from sightline.model.zoo import Backbone, Stats
 from sightline.preprocess import IMAGENET_STATS, Preprocess, ResizeMethod, as_size
 from sightline.record import Record
@@ -172,12 +174,7 @@ def _filled(
 
 
 def _constructor(backbone: Backbone) -> Arch:
-    if isinstance(backbone, TorchvisionBackbone):
-        from torchvision.models import get_model_builder
-
-        constructor: Arch = get_model_builder(backbone.name)
-        return constructor
-    return backbone.name
+    return Architecture(backbone.name) if isinstance(backbone, TorchvisionBackbone) else backbone.name
 
 
 def _misfit(

@@ -3,7 +3,8 @@
     from sightline.fastai import *
 
 This file hands names on and holds none of its own; docs/from-fastai.md says what differs. What is left out is here too, by
-name, and says why as soon as it is used: see `sightline.compat.left_out`.
+name, and says why as soon as it is used: see `sightline.compat.left_out`. What is of pandas, matplotlib and torchvision is
+loaded when it is used: see `sightline.compat.later`.
 """
 
 import collections
@@ -39,13 +40,14 @@ from functools import partial, reduce
 from operator import attrgetter, itemgetter, methodcaller
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Dict, List, Optional, Set, Tuple, TypeVar, Union  # noqa: UP035 - what older scripts write
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Set, Tuple, TypeVar, Union  # noqa: UP035 - for older scripts
 from warnings import warn
 
-import matplotlib
+# isort: off
+from sightline.compat.first import torch
+# isort: on
+
 import numpy as np
-import pandas as pd
-import torch
 import torch.nn.functional as F
 from fastcore.basics import (
     AttrDict,
@@ -107,9 +109,7 @@ from fastcore.meta import PrePostInitMeta, delegates, funcs_kwargs, method, use_
 from fastcore.parallel import parallel, threaded
 from fastcore.test import test_close, test_eq, test_fail, test_ne
 from fastcore.xtras import dict2obj, is_listy, join_path_file
-from matplotlib import pyplot as plt
 from numpy import array, ndarray
-from pandas import CategoricalDtype
 from PIL import Image
 from torch import FloatTensor, LongTensor, Tensor, as_tensor, nn
 from torch.nn import Identity, Mish
@@ -117,43 +117,11 @@ from torch.nn import SiLU as Swish
 from torch.nn.functional import mish
 from torch.nn.functional import silu as swish
 from torch.utils.data import BatchSampler, IterableDataset, RandomSampler, Sampler, SequentialSampler
-from torchvision import models
-
-# fmt: off
-# isort: off
-from torchvision.models import (
-    AlexNet_Weights, ConvNeXt_Base_Weights, ConvNeXt_Large_Weights, ConvNeXt_Small_Weights, ConvNeXt_Tiny_Weights,
-    DenseNet121_Weights, DenseNet161_Weights, DenseNet169_Weights, DenseNet201_Weights, EfficientNet_B0_Weights,
-    EfficientNet_B1_Weights, EfficientNet_B2_Weights, EfficientNet_B3_Weights, EfficientNet_B4_Weights, EfficientNet_B5_Weights,
-    EfficientNet_B6_Weights, EfficientNet_B7_Weights, EfficientNet_V2_L_Weights, EfficientNet_V2_M_Weights,
-    EfficientNet_V2_S_Weights, GoogLeNet_Weights, Inception_V3_Weights, MaxVit_T_Weights, MNASNet0_5_Weights,
-    MNASNet0_75_Weights, MNASNet1_0_Weights, MNASNet1_3_Weights, MobileNet_V2_Weights, MobileNet_V3_Large_Weights,
-    MobileNet_V3_Small_Weights, RegNet_X_1_6GF_Weights, RegNet_X_3_2GF_Weights, RegNet_X_8GF_Weights, RegNet_X_16GF_Weights,
-    RegNet_X_32GF_Weights, RegNet_X_400MF_Weights, RegNet_X_800MF_Weights, RegNet_Y_1_6GF_Weights, RegNet_Y_3_2GF_Weights,
-    RegNet_Y_8GF_Weights, RegNet_Y_16GF_Weights, RegNet_Y_32GF_Weights, RegNet_Y_128GF_Weights, RegNet_Y_400MF_Weights,
-    RegNet_Y_800MF_Weights, ResNet18_Weights, ResNet34_Weights, ResNet50_Weights, ResNet101_Weights, ResNet152_Weights,
-    ResNeXt50_32X4D_Weights, ResNeXt101_32X8D_Weights, ResNeXt101_64X4D_Weights, ShuffleNet_V2_X0_5_Weights,
-    ShuffleNet_V2_X1_0_Weights, ShuffleNet_V2_X1_5_Weights, ShuffleNet_V2_X2_0_Weights, SqueezeNet1_0_Weights,
-    SqueezeNet1_1_Weights, Swin_B_Weights, Swin_S_Weights, Swin_T_Weights, Swin_V2_B_Weights, Swin_V2_S_Weights,
-    Swin_V2_T_Weights, VGG11_BN_Weights, VGG11_Weights, VGG13_BN_Weights, VGG13_Weights, VGG16_BN_Weights, VGG16_Weights,
-    VGG19_BN_Weights, VGG19_Weights, ViT_B_16_Weights, ViT_B_32_Weights, ViT_H_14_Weights, ViT_L_16_Weights, ViT_L_32_Weights,
-    Wide_ResNet50_2_Weights, Wide_ResNet101_2_Weights, alexnet, convnext_base, convnext_large, convnext_small, convnext_tiny,
-    densenet121, densenet161, densenet169, densenet201, efficientnet_b0, efficientnet_b1, efficientnet_b2, efficientnet_b3,
-    efficientnet_b4, efficientnet_b5, efficientnet_b6, efficientnet_b7, efficientnet_v2_l, efficientnet_v2_m, efficientnet_v2_s,
-    googlenet, inception_v3, maxvit_t, mnasnet0_5, mnasnet0_75, mnasnet1_0, mnasnet1_3, mobilenet_v2, mobilenet_v3_large,
-    mobilenet_v3_small, regnet_x_1_6gf, regnet_x_3_2gf, regnet_x_8gf, regnet_x_16gf, regnet_x_32gf, regnet_x_400mf,
-    regnet_x_800mf, regnet_y_1_6gf, regnet_y_3_2gf, regnet_y_8gf, regnet_y_16gf, regnet_y_32gf, regnet_y_128gf, regnet_y_400mf,
-    regnet_y_800mf, resnet18, resnet34, resnet50, resnet101, resnet152, resnext50_32x4d, resnext101_32x8d, resnext101_64x4d,
-    shufflenet_v2_x0_5, shufflenet_v2_x1_0, shufflenet_v2_x1_5, shufflenet_v2_x2_0, squeezenet1_0, squeezenet1_1, swin_b,
-    swin_s, swin_t, swin_v2_b, swin_v2_s, swin_v2_t, vgg11, vgg11_bn, vgg13, vgg13_bn, vgg16, vgg16_bn, vgg19, vgg19_bn,
-    vit_b_16, vit_b_32, vit_h_14, vit_l_16, vit_l_32, wide_resnet50_2, wide_resnet101_2,
-)
-# isort: on
-# fmt: on
 
 from sightline.compat.bodies import TimmBody, add_head, create_body, create_timm_model, cut_model, model_meta
 from sightline.compat.downloads import URLs, fastai_path, untar_data
 from sightline.compat.files import get_files, get_image_files, verify_images
+from sightline.compat.later import later
 from sightline.compat.learners import Learner, cnn_learner, load_learner, vision_learner
 from sightline.compat.left_out import LEFT_OUT, LeftOut
 from sightline.compat.loaders import DataLoader, DataLoaders, get_c
@@ -300,6 +268,23 @@ from sightline.metrics.single_label import (
     top_k_accuracy,
 )
 from sightline.metrics.whole_set import AccumMetric, ActivationType, optim_metric, skm_to_fastai
+
+# fmt: off
+# isort: off
+from sightline.model.architectures import (
+    alexnet, convnext_base, convnext_large, convnext_small, convnext_tiny, densenet121, densenet161, densenet169,
+    densenet201, efficientnet_b0, efficientnet_b1, efficientnet_b2, efficientnet_b3, efficientnet_b4, efficientnet_b5,
+    efficientnet_b6, efficientnet_b7, efficientnet_v2_l, efficientnet_v2_m, efficientnet_v2_s, googlenet, inception_v3,
+    maxvit_t, mnasnet0_5, mnasnet0_75, mnasnet1_0, mnasnet1_3, mobilenet_v2, mobilenet_v3_large, mobilenet_v3_small,
+    regnet_x_1_6gf, regnet_x_3_2gf, regnet_x_8gf, regnet_x_16gf, regnet_x_32gf, regnet_x_400mf, regnet_x_800mf,
+    regnet_y_1_6gf, regnet_y_3_2gf, regnet_y_8gf, regnet_y_16gf, regnet_y_32gf, regnet_y_128gf, regnet_y_400mf,
+    regnet_y_800mf, resnet18, resnet34, resnet50, resnet101, resnet152, resnext50_32x4d, resnext101_32x8d, resnext101_64x4d,
+    shufflenet_v2_x0_5, shufflenet_v2_x1_0, shufflenet_v2_x1_5, shufflenet_v2_x2_0, squeezenet1_0, squeezenet1_1, swin_b,
+    swin_s, swin_t, swin_v2_b, swin_v2_s, swin_v2_t, vgg11, vgg11_bn, vgg13, vgg13_bn, vgg16, vgg16_bn, vgg19, vgg19_bn,
+    vit_b_16, vit_b_32, vit_h_14, vit_l_16, vit_l_32, wide_resnet50_2, wide_resnet101_2,
+)
+# isort: on
+# fmt: on
 from sightline.model.backbones import list_architectures
 from sightline.model.conv_layers import (
     Cat,
@@ -415,6 +400,34 @@ from sightline.train.schedule import (
 from sightline.train.steps import stepping as Optimizer
 
 # fmt: off
+# isort: off
+if TYPE_CHECKING:
+    import matplotlib
+    import pandas as pd
+    from matplotlib import pyplot as plt
+    from pandas import CategoricalDtype
+    from torchvision import models
+    from torchvision.models import (
+        AlexNet_Weights, ConvNeXt_Base_Weights, ConvNeXt_Large_Weights, ConvNeXt_Small_Weights, ConvNeXt_Tiny_Weights,
+        DenseNet121_Weights, DenseNet161_Weights, DenseNet169_Weights, DenseNet201_Weights, EfficientNet_B0_Weights,
+        EfficientNet_B1_Weights, EfficientNet_B2_Weights, EfficientNet_B3_Weights, EfficientNet_B4_Weights,
+        EfficientNet_B5_Weights, EfficientNet_B6_Weights, EfficientNet_B7_Weights, EfficientNet_V2_L_Weights,
+        EfficientNet_V2_M_Weights, EfficientNet_V2_S_Weights, GoogLeNet_Weights, Inception_V3_Weights, MaxVit_T_Weights,
+        MNASNet0_5_Weights, MNASNet0_75_Weights, MNASNet1_0_Weights, MNASNet1_3_Weights, MobileNet_V2_Weights,
+        MobileNet_V3_Large_Weights, MobileNet_V3_Small_Weights, RegNet_X_1_6GF_Weights, RegNet_X_3_2GF_Weights,
+        RegNet_X_8GF_Weights, RegNet_X_16GF_Weights, RegNet_X_32GF_Weights, RegNet_X_400MF_Weights, RegNet_X_800MF_Weights,
+        RegNet_Y_1_6GF_Weights, RegNet_Y_3_2GF_Weights, RegNet_Y_8GF_Weights, RegNet_Y_16GF_Weights, RegNet_Y_32GF_Weights,
+        RegNet_Y_128GF_Weights, RegNet_Y_400MF_Weights, RegNet_Y_800MF_Weights, ResNet18_Weights, ResNet34_Weights,
+        ResNet50_Weights, ResNet101_Weights, ResNet152_Weights, ResNeXt50_32X4D_Weights, ResNeXt101_32X8D_Weights,
+        ResNeXt101_64X4D_Weights, ShuffleNet_V2_X0_5_Weights, ShuffleNet_V2_X1_0_Weights, ShuffleNet_V2_X1_5_Weights,
+        ShuffleNet_V2_X2_0_Weights, SqueezeNet1_0_Weights, SqueezeNet1_1_Weights, Swin_B_Weights, Swin_S_Weights,
+        Swin_T_Weights, Swin_V2_B_Weights, Swin_V2_S_Weights, Swin_V2_T_Weights, VGG11_BN_Weights, VGG11_Weights,
+        VGG13_BN_Weights, VGG13_Weights, VGG16_BN_Weights, VGG16_Weights, VGG19_BN_Weights, VGG19_Weights, ViT_B_16_Weights,
+        ViT_B_32_Weights, ViT_H_14_Weights, ViT_L_16_Weights, ViT_L_32_Weights, Wide_ResNet50_2_Weights,
+        Wide_ResNet101_2_Weights,
+    )
+# isort: on
+
 __all__ = [
     "AccumMetric", "accuracy", "accuracy_multi", "ActivationStats", "ActivationType", "Adam", "adaptive_pool",
     "AdaptiveAvgPool", "AdaptiveConcatPool2d", "add", "add_docs", "add_head", "alexnet", "AlexNet_Weights", "all_equal",
@@ -506,8 +519,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """What stands for a name that is left out; one that nobody knows gets the closest ones."""
+    """What stands for a name that is left out, or that is loaded later; one that nobody knows gets the closest ones."""
     if name in LEFT_OUT:
         return LeftOut(name, LEFT_OUT[name])
+    if name in __all__:
+        return globals().setdefault(name, later(name))
     hint = "" if name.startswith("_") else did_you_mean(name, __all__)
     raise AttributeError(f"sightline.fastai has no name {name!r}. {hint}".rstrip())

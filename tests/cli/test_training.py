@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from shutil import copytree
 
 import pytest
@@ -52,6 +53,14 @@ def test_the_log_holds_plan_table_and_result(finished_run):
     assert "\x1b" not in log
 
 
+@pytest.mark.parametrize(("options", "kept"), [([], True), (["--no-cache"], False)])
+def test_pictures_are_kept_unless_it_is_said_otherwise(folders, tmp_path, options, kept):
+    assert run("train", folders, *SMALL, "--epochs", "1", "--out", tmp_path / "run", *options) == 0
+    assert facts_of(tmp_path / "run")["options"]["cache"] is kept
+    packs = list(Path(os.environ["SIGHTLINE_CACHE"]).glob("*/*.pack"))
+    assert bool(packs) is kept
+
+
 def test_the_model_predicts(finished_run, folders):
     prediction = Predictor.load(finished_run / "model.safetensors").predict(folders / "valid" / "red" / "red_0.png")
     assert prediction.label in {"red", "green", "blue"}
@@ -69,6 +78,16 @@ def test_folders_without_parts_are_split_by_share_and_seed(folders, tmp_path, sh
 def test_a_share_overrules_the_folders(folders, tmp_path, shown):
     assert run("train", folders, *SMALL, "--valid", "0.5", "--epochs", 0, "--out", tmp_path / "run") == 0
     assert "18 for training, 18 for validation" in shown()
+
+
+def test_the_head_trains_from_stored_features_where_asked(folders, tmp_path, shown):
+    options = ["--epochs", 1, "--freeze-epochs", 3, "--frozen", "features"]
+    assert run("train", folders, *SMALL, *options, "--out", tmp_path / "run") == 0
+    assert "the head, from stored features: 3 epochs" in shown()
+    facts = facts_of(tmp_path / "run")
+    assert facts["options"]["frozen"] == "features"
+    assert facts["epochs_done"] == 4
+    assert Predictor.load(tmp_path / "run" / "model.safetensors").predict(folders / "valid" / "red" / "red_0.png").label
 
 
 def test_a_table_gives_several_labels(table, tmp_path, shown):
@@ -107,19 +126,30 @@ def test_a_table_of_fractions_gives_numbers(table, tmp_path, shown):
     ("options", "words"),
     [
         (["--labels", "label.csv"], "TableError: There is no table label.csv"),
+        (["--label-col", "colours"], "OptionError: There is no table that '--label-col' could tell how to read"),
+        (["--arch", "resnet43"], "ArchitectureError: There is no architecture called 'resnet43'. Did you mean 'resnet34'"),
+        (["--weights", "my.pth", "--pretrained"], "WeightsError: weights='my.pth': there is no such file"),
+    ],
+)
+def test_a_name_that_is_wrong_is_told_before_there_is_a_run(options, words, table, tmp_path, shown):
+    assert run("train", table, *SMALL, *options, "--out", tmp_path / "run") == 1
+    assert words in shown()
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
         (["--labels", "labels.csv", "--label-col", "colour"], "TableError: There is no column 'colour'"),
         (["--labels", "labels.csv", "--folder", "image"], "TableError: 24 files of 24 do not exist"),
-        (["--label-col", "colours"], "OptionError: There is no table that '--label-col' could tell how to read"),
-        (["--arch", "resnet43"], "ArchitectureError: "),
         (["--device", "abacus"], "OptionError: device='abacus'"),
     ],
 )
 def test_what_cannot_be_done_is_said_before_training(options, words, table, tmp_path, shown):
-    small = SMALL[2:] if "--arch" in options else SMALL
-    data = table / "images" if options[0] in {"--arch", "--device"} else table
+    data = table / "images" if options[0] == "--device" else table
     if data != table:
         options = [*options, "--labels", table / "labels.csv", "--suffix", ".png", "--label-delim", " "]
-    assert run("train", data, *small, *options, "--out", tmp_path / "run") == 1
+    assert run("train", data, *SMALL, *options, "--out", tmp_path / "run") == 1
     text = shown()
     assert words in text
     assert facts_of(tmp_path / "run")["outcome"].startswith("failed: ")

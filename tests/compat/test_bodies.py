@@ -10,6 +10,7 @@ from torchvision import models
 from torchvision.models import resnet18
 
 from sightline.compat.bodies import TimmBody, add_head, create_body, create_timm_model, cut_model, model_meta
+from sightline.model import architectures
 from sightline.preprocess import IMAGENET_STATS
 
 
@@ -60,7 +61,10 @@ def test_what_fastai_knows_is_a_mapping():
     assert resnet18 in model_meta
     assert model_meta.get(models.vit_b_16) is None
     assert model_meta.get("resnet18", {"cut": None}) == {"cut": None}
-    assert {models.resnet152, models.vgg19_bn, models.densenet201} <= set(model_meta)
+    assert {"resnet152", "vgg19_bn", "densenet201"} <= {arch.name for arch in model_meta}
+    assert all(model_meta[arch] for arch in model_meta)
+    assert architectures.resnet152 in model_meta
+    assert models.resnet152 in model_meta
     assert len(model_meta) == len(list(model_meta))
 
 

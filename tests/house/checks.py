@@ -13,7 +13,9 @@ from pathlib import Path
 
 FLOORS: dict[str, int] = {
     "errors": 0,
+    "starting": 0,
     "versions": 0,
+    "waiting": 0,
     "target": 1,
     "preprocess": 1,
     "record": 1,
@@ -26,6 +28,8 @@ FLOORS: dict[str, int] = {
     "losses": 2,
     "bundle": 3,
     "outputs": 3,
+    "inference": 3,
+    "backends": 3,
     "predict": 4,
     "interpret": 4,
     "convert": 4,
@@ -193,8 +197,8 @@ def no_bare_excepts(source: Source) -> list[str]:
 
 
 def no_delegation(source: Source) -> list[str]:
-    """No `__getattr__` that answers, except in the doors, where it makes imports lazy and says what is left out."""
-    if source.path in (Path("__init__.py"), Path("fastai.py")):
+    """No `__getattr__` that answers, except in the doors and for them: it makes imports lazy and says what is left out."""
+    if source.path in (Path("__init__.py"), Path("fastai.py"), Path("compat/later.py")):
         return []
     return [
         source.at(node, f"defines {node.name}")

@@ -1,4 +1,4 @@
-"""Importing the package, and asking the command for help, cost little: nothing heavy is loaded."""
+"""What is loaded when: nothing heavy by the package, by help and by typing mistakes; later what a task needs and no more."""
 
 from __future__ import annotations
 
@@ -8,40 +8,77 @@ import sys
 
 import pytest
 
-HEAVY = ("torch", "torchvision", "timm", "torchmetrics", "numpy", "pandas", "matplotlib", "PIL", "sklearn", "safetensors")
+TORCH = ("torch", "numpy", "PIL", "safetensors")
+WITH_NETWORKS = ("torchvision", "timm", "torch._dynamo", "huggingface_hub")
+WITH_FIGURES = ("torchmetrics", "pandas", "matplotlib", "sklearn", "scipy", "fastcore")
+SLOW_TO_DRAW = ("rich", "pydantic")
 
 
-def modules_loaded_by(code: str) -> set[str]:
+def loaded_by(code: str, modules: tuple[str, ...]) -> list[str]:
+    """Which of the modules a fresh Python has loaded after it ran the code."""
     program = f"import sys\n{code}\nprint('loaded:', *sys.modules)"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120)
-    return set(done.stdout.rpartition("loaded:")[2].split())
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    found = set(done.stdout.rpartition("loaded:")[2].split())
+    return [name for name in modules if name in found]
 
 
-def heavy_ones(modules: set[str]) -> list[str]:
-    return [name for name in HEAVY if name in modules]
+def loaded_by_command(arguments: list[str], code: int, modules: tuple[str, ...]) -> list[str]:
+    """Which of the modules a command has loaded that ends with the exit code."""
+    run = f"try:\n    main({arguments!r})\nexcept SystemExit as stop:\n    code = stop.code or 0"
+    return loaded_by(f"from sightline.cli import main\n{run}\nassert code == {code}, code", modules)
 
 
-def test_importing_the_package_loads_its_door_alone():
-    modules = modules_loaded_by("import sightline")
-    assert heavy_ones(modules) == []
-    assert {name for name in modules if name.partition(".")[0] == "sightline"} == {"sightline"}
+def test_importing_the_package_and_looking_at_its_names_loads_nothing():
+    code = "import sightline\ndir(sightline)\nsightline.__version__, sightline.SightlineError, sightline.resnet18"
+    assert loaded_by(code, (*TORCH, *WITH_NETWORKS, *WITH_FIGURES, *SLOW_TO_DRAW)) == []
+    assert loaded_by("import sightline", ("sightline.errors", "sightline.data", "sightline.train")) == []
 
 
-def test_looking_at_the_names_loads_nothing():
-    assert heavy_ones(modules_loaded_by("import sightline\ndir(sightline)\nsightline.__version__")) == []
+@pytest.mark.parametrize(
+    ("arguments", "code"), [(["--help"], 0), (["train", "--help"], 0), (["--version"], 0), (["train", "x", "--epohcs", "3"], 2)]
+)
+def test_help_and_a_wrong_option_load_nothing_heavy(arguments, code):
+    assert loaded_by_command(arguments, code, (*TORCH, *WITH_NETWORKS, *WITH_FIGURES, *SLOW_TO_DRAW)) == []
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["predict", "--help"], ["--version"]])
-def test_help_loads_nothing_heavy(arguments):
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", "{nowhere}"],
+        ["train", "{here}", "--arch", "resnet81"],
+        ["train", "{here}", "--labels", "no.csv"],
+        ["train", "{here}", "--weights", "no.pth"],
+        ["train", "{here}", "--out", "{here}"],
+        ["predict", "{nowhere}.safetensors", "{here}/a.png"],
+        ["evaluate", "{nowhere}.safetensors", "{here}"],
+    ],
+)
+def test_what_is_not_there_is_told_before_pytorch_is_loaded(arguments, tmp_path):
+    (tmp_path / "a.png").touch()
+    given = [argument.format(here=tmp_path, nowhere=tmp_path / "nowhere") for argument in arguments]
+    assert loaded_by_command(given, 1, (*TORCH, *WITH_NETWORKS, *WITH_FIGURES)) == []
+
+
+def test_the_first_batch_needs_no_network_and_no_figures(colour_folder):
     code = (
-        f"import sys\nsys.argv = ['sightline', *{arguments!r}]\nfrom sightline.cli import main\n"
-        "try:\n    main()\nexcept SystemExit as stop:\n    code = stop.code\nassert not code, code"
+        "from sightline import *\n"
+        f"dls = ImageDataLoaders.from_folder({str(colour_folder)!r}, item_tfms=Resize(32), bs=4, device='cpu')\ndls.one_batch()"
     )
-    assert heavy_ones(modules_loaded_by(code)) == []
+    assert loaded_by(code, (*WITH_NETWORKS, *WITH_FIGURES)) == []
+
+
+def test_training_a_network_of_torchvision_needs_no_other_zoo_and_no_figures(colour_folder):
+    code = (
+        "from sightline import *\n"
+        f"dls = ImageDataLoaders.from_folder({str(colour_folder)!r}, item_tfms=Resize(32), bs=18, device='cpu')\n"
+        "learn = vision_learner(dls, squeezenet1_1, pretrained=False, metrics=[error_rate, accuracy])\nlearn.fit(1)"
+    )
+    assert loaded_by(code, ("timm", "huggingface_hub", *WITH_FIGURES)) == []
 
 
 def test_the_check_sees_a_heavy_import():
-    assert "numpy" in heavy_ones(modules_loaded_by("import sightline, numpy"))
+    assert loaded_by("import sightline, numpy", TORCH) == ["numpy"]
 
 
 @pytest.mark.parametrize("policy", [None, "ACTIVE"])

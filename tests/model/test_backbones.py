@@ -11,6 +11,7 @@ from torchvision import models
 from torchvision.models import detection, segmentation, video
 
 from sightline.errors import ArchitectureError
+from sightline.model import architectures
 from sightline.model.backbones import list_architectures, rebuild, resolve
 
 
@@ -19,6 +20,7 @@ from sightline.model.backbones import list_architectures, rebuild, resolve
     [
         (models.resnet34, "torchvision", "resnet34"),
         (models.vit_b_16, "torchvision", "vit_b_16"),
+        (architectures.vit_b_16, "torchvision", "vit_b_16"),
         ("resnet34", "timm", "resnet34"),
         ("resnet18.a1_in1k", "timm", "resnet18.a1_in1k"),
         ("convnext_tiny", "timm", "convnext_tiny"),

@@ -11,8 +11,9 @@ import torch
 from torchvision import models
 
 from sightline.errors import SightlineWarning, WeightsError
+from sightline.model.spelling import as_file
 from sightline.model.vision import create_vision_model
-from sightline.model.weights import Layout, Tensors, as_file, load_into, read_file
+from sightline.model.weights import Layout, Tensors, load_into, read_file
 
 ARCH = models.shufflenet_v2_x0_5
 

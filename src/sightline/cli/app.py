@@ -17,14 +17,12 @@ from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import typer
-from rich.console import Console
-from rich.panel import Panel
-from rich.text import Text
-from typer.core import TyperCommand
 
+from sightline.cli.bench import BENCH_EXAMPLES, bench
 from sightline.cli.convert import CONVERT_EXAMPLES, convert
 from sightline.cli.demo import demo
 from sightline.cli.evaluate import EVALUATE_EXAMPLES, evaluate
+from sightline.cli.help_page import WIDTH, CommandPage, GroupPage
 from sightline.cli.predict import PREDICT_EXAMPLES, predict
 from sightline.cli.train import TRAIN_EXAMPLES, train
 from sightline.errors import SightlineError, SightlineWarning, did_you_mean
@@ -46,17 +44,19 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def build_app() -> typer.Typer:
     """All commands together."""
     app = typer.Typer(
+        cls=GroupPage,
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
-        rich_markup_mode="rich",
-        context_settings={"help_option_names": ["-h", "--help"]},
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDTH},
     )
     app.callback()(_about)
     for function, examples in (
         (train, TRAIN_EXAMPLES),
         (predict, PREDICT_EXAMPLES),
         (evaluate, EVALUATE_EXAMPLES),
+        (bench, BENCH_EXAMPLES),
         (convert, CONVERT_EXAMPLES),
         (demo, ""),
     ):
@@ -76,7 +76,7 @@ def _about(
 ) -> None:
     """Fine-tune image classifiers: labelled pictures in, one file out that predicts anywhere.
 
-    [bold]sightline demo[/] shows the whole road on a small data set.
+    `sightline demo` shows the whole road on a small data set.
     """
 
 
@@ -86,7 +86,7 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
-class Command(TyperCommand):
+class Command(CommandPage):
     """A command whose errors end it with one message, and whose warnings are shown as notes."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -105,7 +105,7 @@ class Command(TyperCommand):
             with _warnings_as_notes():
                 return super().invoke(ctx)
         except KeyboardInterrupt:
-            _to_stderr().print("Stopped by Ctrl-C.")
+            typer.echo("Stopped by Ctrl-C.", err=True)
             raise typer.Exit(INTERRUPTED) from None
         except (SightlineError, OSError) as error:
             if ctx.params.get("debug"):
@@ -138,11 +138,7 @@ def _show(error: Exception) -> None:
     kind, words = type(error).__name__, str(error)
     for python, option in IN_OPTIONS.items():
         words = words.replace(python, option)
-    stderr = _to_stderr()
-    if stderr.is_terminal:
-        stderr.print(Panel(Text(words), title=kind, title_align="left", border_style="red"))
-    else:
-        stderr.print(Text(f"{kind}: {words}"), soft_wrap=True)
+    typer.echo(f"{typer.style(kind, fg='red', bold=True)}: {words}", err=True)
 
 
 @contextmanager
@@ -154,13 +150,9 @@ def _warnings_as_notes() -> Iterator[None]:
 
         def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
             if issubclass(category, SightlineWarning):
-                _to_stderr().print(Text(f"Note: {message}", style="yellow"), soft_wrap=True)
+                typer.echo(typer.style(f"Note: {message}", fg="yellow"), err=True)
             else:
                 as_usual(message, category, *place, **more)
 
         warnings.showwarning = show
         yield
-
-
-def _to_stderr() -> Console:
-    return Console(stderr=True, highlight=False)

@@ -10,10 +10,10 @@ import typer
 from sightline.cli import options as given
 from sightline.cli.options import DATA, MODEL, OUTPUT
 from sightline.cli.settings import ResizeWay
+from sightline.model.spelling import check_file, check_spelling
+from sightline.starting import import_torch
 
 CONVERT_EXAMPLES = """
-[bold]Examples[/]
-
 A file that predicts, from what fastai's learn.save('old') wrote; the labels are those of learn.dls.vocab, in that order:
 
     sightline convert models/old.pth --arch resnet34 --labels cat,dog --out pets.safetensors
@@ -89,6 +89,10 @@ def convert(
     Without them, it holds the weights alone, to train further from. What learn.export(...) of fastai wrote (.pkl) cannot be
     read safely; the message says how to take its weights out.
     """
+    check_file(weights)
+    if arch is not None:
+        check_spelling(arch)
+    import_torch()
     from sightline.cli.converting import run_conversion
 
     run_conversion(

@@ -9,6 +9,7 @@ import typer
 
 from sightline.cli import options as given
 from sightline.cli.options import OUTPUT
+from sightline.starting import import_torch
 
 
 def demo(
@@ -24,6 +25,7 @@ def demo(
 
     The pictures are written out as folders first, so everything after that is what `sightline train` does with yours.
     """
+    import_torch()
     from sightline.demo import run_demo
 
     run_demo(out=out, seed=seed, device=device)

@@ -8,12 +8,12 @@ from typing import Annotated
 import typer
 
 from sightline.cli import options as given
+from sightline.cli.beforehand import check_labelled, check_model_file
 from sightline.cli.options import DATA
-from sightline.cli.settings import TableSettings
+from sightline.cli.settings import Machine, TableSettings
+from sightline.starting import import_torch
 
 EVALUATE_EXAMPLES = """
-[bold]Examples[/]
-
     sightline evaluate pets.safetensors pets-of-may/
 
     sightline evaluate planet.safetensors planet/ --labels may.csv --label-delim ' '
@@ -39,13 +39,18 @@ def evaluate(
     bs: given.BatchSize = 64,
     device: given.Device = None,
     workers: given.Workers = None,
+    fp32: given.Fp32 = False,
+    backend: given.Backend = "torch",
     debug: given.Debug = False,
 ) -> None:
     """Compare what MODEL predicts with the labels of the pictures in DATA.
 
     Where DATA has the folders train and valid, or the table says which rows validate, that part is used.
     """
+    table = TableSettings(labels, fn_col, tuple(label_col or ()), label_delim, valid_col, folder, suffix)
+    check_model_file(model)
+    check_labelled(data, table)
+    import_torch()
     from sightline.cli.evaluating import run_evaluation
 
-    table = TableSettings(labels, fn_col, tuple(label_col or ()), label_delim, valid_col, folder, suffix)
-    run_evaluation(model, data, table, every=every, bs=bs, device=device, workers=workers)
+    run_evaluation(model, data, table, every=every, bs=bs, machine=Machine(device, workers, fp32, backend))

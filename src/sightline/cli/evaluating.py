@@ -17,9 +17,10 @@ from rich.table import Table as ScreenTable
 from torch import Tensor
 from torch.nn import functional as F
 
-from sightline.cli.labelled import read_table, refuse_table_options, split_folders
-from sightline.cli.screen import output_names, with_bar
-from sightline.cli.settings import TableSettings
+from sightline.cli.beforehand import refuse_table_options
+from sightline.cli.labelled import read_table, split_folders
+from sightline.cli.screen import load_predictor, output_names, with_bar
+from sightline.cli.settings import Machine, TableSettings
 from sightline.data.blocks import CategoryBlock, MultiCategoryBlock, RegressionBlock, TargetBlock
 from sightline.data.rows.collect import Recipe, collect
 from sightline.data.rows.files import get_image_files
@@ -46,20 +47,18 @@ BLOCKS: dict[str, type[TargetBlock]] = {
 ALL_OF_IT = " (all of it: figures flatter a model that was trained on some of these pictures)"
 
 
-def run_evaluation(
-    model: Path, data: Path, settings: TableSettings, *, every: bool, bs: int, device: str | None, workers: int | None
-) -> None:
+def run_evaluation(model: Path, data: Path, settings: TableSettings, *, every: bool, bs: int, machine: Machine) -> None:
     """Compare predictions with labels, and print the figures.
 
     Raises:
         BundleError: The model cannot be loaded.
         DataError: Pictures or labels cannot be used, or the model does not know some of the labels.
     """
-    predictor = Predictor.load(model, device)
+    predictor = load_predictor(model, machine)
     table, part = labelled_table(data, settings, predictor, every=every)
     labels = known_labels(table, predictor.target)
     began = time.monotonic()
-    logits_NK, rows, paths = _outputs(predictor, table, bs, workers)
+    logits_NK, rows, paths = _outputs(predictor, table, bs, machine.workers)
     encoded = predictor.target.encode([labels[row] for row in rows])
     encoded = encoded if paths is None else predictor.target.placed(encoded, paths)
     screen = Console(highlight=False)
@@ -162,8 +161,9 @@ def _outputs(predictor: Predictor, table: Table, bs: int, workers: int | None) -
     outputs: list[Tensor] = []
     rows: list[int] = []
     paths: list[Tensor] = []
-    for batch in with_bar(loader, len(sources), "evaluating", lambda batch: len(batch.index)):
-        outputs.append(predictor.logits(batch.image).cpu())
+    passed = predictor.passed(loader)
+    for batch, logits in with_bar(passed, len(sources), "evaluating", lambda one: len(one[0].index)):
+        outputs.append(logits.cpu())
         rows.extend(in_use[batch.index].tolist())
         paths.extend([] if batch.paths is None else [torch.from_numpy(batch.paths)])
     if not rows:

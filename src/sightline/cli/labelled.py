@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sightline.cli.beforehand import table_path
 from sightline.cli.settings import TableSettings
 from sightline.data.rows.files import IMAGE_EXTENSIONS
 from sightline.data.rows.frames import read_labels
 from sightline.data.rows.getters import column_of
-from sightline.errors import OptionError, SightlineWarning, TableError, did_you_mean, listed
+from sightline.errors import SightlineWarning, TableError, listed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,7 +60,7 @@ def read_table(settings: TableSettings, data: Path) -> LabelTable:
     Raises:
         TableError: There is no such file, it is no table, or it lacks a column.
     """
-    path = _table_path(settings.labels, data)
+    path = table_path(settings.labels or Path(), data)
     names = read_labels(path, text_columns=(), label_columns=())
     fn_col = _named(names, settings.fn_col) if settings.fn_col is not None else str(names.columns[0])
     valid_col = _valid_column(names, settings.valid_col)
@@ -77,35 +78,6 @@ def split_folders(data: Path) -> tuple[str, str] | None:
     """The folders for training and validation within `data`, if both are there."""
     valid = next((name for name in VALID_FOLDERS if (data / name).is_dir()), None)
     return (TRAIN_FOLDER, valid) if valid is not None and (data / TRAIN_FOLDER).is_dir() else None
-
-
-def refuse_table_options(settings: TableSettings) -> None:
-    """Refuse options that mean nothing without a table.
-
-    Raises:
-        OptionError: One of them was given.
-    """
-    given = {
-        "--fn-col": settings.fn_col,
-        "--label-col": settings.label_cols,
-        "--label-delim": settings.label_delim,
-        "--valid-col": settings.valid_col,
-        "--folder": settings.folder,
-        "--suffix": settings.suffix,
-        "--regression": settings.regression,
-    }
-    named = [name for name, value in given.items() if value]
-    if named:
-        raise OptionError(f"There is no table that {listed(named)} could tell how to read. Name it with --labels FILE.csv.")
-
-
-def _table_path(labels: Path | None, data: Path) -> Path:
-    found = [path for path in (labels, data / labels) if path.is_file()] if labels is not None else []
-    if found:
-        return found[0]
-    beside = [path.name for folder in (Path(), data) if folder.is_dir() for path in folder.glob("*.csv")]
-    hint = did_you_mean(labels.name if labels is not None else "labels.csv", beside)
-    raise TableError(f"There is no table {labels}, here or in {data}. Expected a CSV file. {hint}".rstrip())
 
 
 def _say_several(column: pd.Series) -> None:

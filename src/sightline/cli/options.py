@@ -58,6 +58,11 @@ Workers: TypeAlias = Annotated[
     int | None,
     typer.Option("--workers", min=0, help="Threads that read pictures; by the CPUs where not given.", rich_help_panel=OUTPUT),
 ]
+Fp32: TypeAlias = Annotated[bool, typer.Option("--fp32", help="Compute in 32-bit floats.", rich_help_panel=OUTPUT)]
+Backend: TypeAlias = Annotated[
+    str,
+    typer.Option("--backend", help="What computes on a CPU: torch; or openvino, if installed.", rich_help_panel=OUTPUT),
+]
 Debug: TypeAlias = Annotated[
     bool, typer.Option("--debug", help="After an error, show where in the code it came from.", rich_help_panel=OUTPUT)
 ]

@@ -8,11 +8,12 @@ from typing import Annotated
 import typer
 
 from sightline.cli import options as given
+from sightline.cli.beforehand import check_model_file, find_pictures
 from sightline.cli.options import OUTPUT
+from sightline.cli.settings import Machine
+from sightline.starting import import_torch
 
 PREDICT_EXAMPLES = """
-[bold]Examples[/]
-
 The five most probable labels of every picture in a folder and below, as a table in a file:
 
     sightline predict pets.safetensors photos/ --top 5 --csv labels.csv
@@ -40,6 +41,8 @@ def predict(
     bs: given.BatchSize = 64,
     device: given.Device = None,
     workers: given.Workers = None,
+    fp32: given.Fp32 = False,
+    backend: given.Backend = "torch",
     debug: given.Debug = False,
 ) -> None:
     """Predict the labels of PICTURES with an exported MODEL.
@@ -47,6 +50,9 @@ def predict(
     Pictures are read as they are needed, so thousands of them take no more memory than a few. One that cannot be read gets a
     row with the reason.
     """
+    files = find_pictures(pictures)
+    check_model_file(model)
+    import_torch()
     from sightline.cli.predicting import run_prediction
 
-    run_prediction(model, pictures, csv=csv, top=top, bs=bs, device=device, workers=workers)
+    run_prediction(model, files, csv=csv, top=top, bs=bs, machine=Machine(device, workers, fp32, backend))

@@ -6,8 +6,8 @@ import csv as csv_files
 import time
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,9 @@ from rich.console import Console
 from rich.table import Table as ScreenTable
 
 from sightline.atomic import whole_file
-from sightline.cli.screen import output_names, with_bar
-from sightline.data.rows.files import get_image_files, nothing_found
-from sightline.errors import ImageError, NoImagesError, OptionError, SightlineWarning, counted, did_you_mean
+from sightline.cli.screen import load_predictor, output_names, with_bar
+from sightline.cli.settings import Machine
+from sightline.errors import ImageError, OptionError, SightlineWarning, counted
 from sightline.predict import Prediction, Predictor
 
 UNBOUNDED = 10_000
@@ -25,21 +25,17 @@ SHOWN = 20
 """How many pictures are shown on screen when no file is written."""
 
 
-def run_prediction(
-    model: Path, pictures: list[Path], *, csv: Path | None, top: int, bs: int, device: str | None, workers: int | None
-) -> None:
+def run_prediction(model: Path, files: list[Path], *, csv: Path | None, top: int, bs: int, machine: Machine) -> None:
     """Predict, and write or show the table.
 
     Raises:
         BundleError: The model cannot be loaded.
-        NoImagesError: There is nothing to predict for.
         ImageError: Not one of the pictures can be read.
         OptionError: The table would be written over the model or a picture.
     """
-    files = find_pictures(pictures)
     if csv is not None and csv.resolve() in {path.resolve() for path in (model, *files)}:
         raise OptionError(f"--csv {csv} would write over what is read. Expected another name for the table.")
-    predictor = Predictor.load(model, device)
+    predictor = load_predictor(model, machine)
     screen = Console(highlight=False)
     counts: Counter[str] = Counter()
     began = time.monotonic()
@@ -47,7 +43,8 @@ def run_prediction(
         # Unreadable pictures have their reasons in the table; the loader need not say them too.
         opened.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore", SightlineWarning)
-        results = _counting(with_bar(predictor.predict_many(files, bs=bs, workers=workers), len(files), "predicting"), counts)
+        predictions = opened.enter_context(closing(predictor.predict_many(files, bs=bs, workers=machine.workers)))
+        results = _counting(with_bar(predictions, len(files), "predicting"), counts)
         if csv is None:
             _show(results, predictor, top, screen)
         else:
@@ -58,29 +55,6 @@ def run_prediction(
         raise ImageError(
             f"None of {counted(len(files), 'picture')} could be read. Expected picture files such as .jpg or .png."
         )
-
-
-def find_pictures(given: Iterable[Path]) -> list[Path]:
-    """The picture files that were named, and those in the folders that were named, each once, in that order.
-
-    Raises:
-        NoImagesError: A path does not exist, or a folder holds no pictures.
-    """
-    files: dict[Path, None] = {}
-    for path in given:
-        if path.is_file():
-            files[path] = None
-            continue
-        if not path.exists():
-            beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
-            raise NoImagesError(f"There is no file or folder {path}. {did_you_mean(path.name, beside)}".rstrip())
-        found = get_image_files(path)
-        if not found:
-            raise nothing_found(path)
-        files.update(dict.fromkeys(found))
-    if not files:
-        raise NoImagesError("No pictures were named. Expected files or folders.")
-    return list(files)
 
 
 def columns(predictor: Predictor, top: int) -> list[str]:

@@ -124,13 +124,22 @@ def claim_folder(out: Path | None, name: str) -> Path:
         OptionError: It holds something already.
     """
     path = out if out is not None else _new_folder(name)
+    refuse_used(path)
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def refuse_used(path: Path) -> None:
+    """Refuse a folder for a run that another one may lie in.
+
+    Raises:
+        OptionError: It holds something already.
+    """
     if path.exists() and (not path.is_dir() or any(path.iterdir())) and not _never_trained(path):
         raise OptionError(
             f"--out {path} holds something already. Expected a new or an empty folder, so that no run overwrites another. "
             "Give another name, or omit --out."
         )
-    path.mkdir(parents=True, exist_ok=True)
-    return path
 
 
 def _never_trained(path: Path) -> bool:

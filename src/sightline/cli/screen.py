@@ -1,17 +1,32 @@
-"""What commands that predict show alike: a bar, and the names of the outputs."""
+"""What commands that predict do alike: load a file, show a bar, name the outputs."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar
+from pathlib import Path
+from typing import TypeVar, cast
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from sightline.cli.settings import Machine
+from sightline.predict import Backend, Predictor
 from sightline.target import Target
 
 Item = TypeVar("Item")
+
+
+def load_predictor(model: Path, machine: Machine) -> Predictor:
+    """The predictor of an exported file.
+
+    Raises:
+        BundleError: It cannot be loaded.
+        MissingExtraError: The backend is not installed.
+        OptionError: There is no such device or backend.
+    """
+    backend = cast(Backend, machine.backend)
+    return Predictor.load(model, machine.device, "fp32" if machine.fp32 else None, backend=backend)
 
 
 def with_bar(items: Iterable[Item], total: int, title: str, size: Callable[[Item], int] = lambda item: 1) -> Iterator[Item]:

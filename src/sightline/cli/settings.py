@@ -23,6 +23,13 @@ class OnError(StrEnum):
     raise_ = "raise"
 
 
+class FrozenWay(StrEnum):
+    """How the head trains while everything below it is frozen."""
+
+    train = "train"
+    features = "features"
+
+
 @dataclass(frozen=True)
 class TableSettings:
     """How a table of labels is to be read; nothing given means that folders name the labels.
@@ -49,6 +56,23 @@ class TableSettings:
 
 
 @dataclass(frozen=True)
+class Machine:
+    """On what an exported model computes.
+
+    Attributes:
+        device: Which device; None is the best one.
+        workers: Threads that read pictures, and on a CPU compute with them; None goes by the CPUs.
+        fp32: In 32-bit floats.
+        backend: What computes: 'torch' or 'openvino'.
+    """
+
+    device: str | None = None
+    workers: int | None = None
+    fp32: bool = False
+    backend: str = "torch"
+
+
+@dataclass(frozen=True)
 class TrainSettings:
     """All that `sightline train` is told; see its help for each."""
 
@@ -66,12 +90,15 @@ class TrainSettings:
     pretrained: bool = True
     epochs: int = 3
     freeze_epochs: int | None = None
+    frozen: FrozenWay = FrozenWay.train
     lr: float = 2e-3
     bs: int = 64
     precision: Literal["fp32", "bf16"] | None = None
     out: Path | None = None
+    profile: bool = False
     device: str | None = None
     workers: int | None = None
+    cache: bool = True
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, paths as they were given."""

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from sightline.cli import options as given
+from sightline.cli.beforehand import check_training
 from sightline.cli.options import DATA, MODEL, OUTPUT, TRAINING
-from sightline.cli.settings import OnError, ResizeWay, TableSettings, TrainSettings
+from sightline.cli.settings import FrozenWay, OnError, ResizeWay, TableSettings, TrainSettings
+from sightline.starting import import_torch
 
 TRAIN_EXAMPLES = """
-[bold]Examples[/]
-
 Folders that name the labels (pets/cat/1.jpg), a fifth of the pictures kept for validation:
 
     sightline train pets/ --arch resnet34 --epochs 3
@@ -90,6 +91,13 @@ def train(
             rich_help_panel=TRAINING,
         ),
     ] = None,
+    frozen: Annotated[
+        FrozenWay,
+        typer.Option(
+            help="How the head trains in those: on pictures, or on features of each picture, computed once.",
+            rich_help_panel=TRAINING,
+        ),
+    ] = FrozenWay.train,
     lr: Annotated[float, typer.Option(help="Base learning rate.", rich_help_panel=TRAINING)] = 2e-3,
     bs: given.BatchSize = 64,
     fp32: Annotated[bool, typer.Option("--fp32", help="Compute in 32-bit floats.", rich_help_panel=TRAINING)] = False,
@@ -100,8 +108,22 @@ def train(
         Path | None,
         typer.Option(help="The run folder, new or empty; runs/<name>-<time> where not given.", rich_help_panel=OUTPUT),
     ] = None,
+    profile: Annotated[
+        bool,
+        typer.Option(
+            "--profile", help="Write a trace of a few steps, trace.json, into the run folder too.", rich_help_panel=OUTPUT
+        ),
+    ] = False,
     device: given.Device = None,
     workers: given.Workers = None,
+    cache: Annotated[
+        bool,
+        typer.Option(
+            "--cache/--no-cache",
+            help="Decode each picture once and keep it in ~/.cache/sightline/samples, or decode it in each epoch.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = True,
     debug: given.Debug = False,
 ) -> None:
     """Fine-tune a classifier on the pictures in DATA, and write a run folder with the model.
@@ -109,36 +131,29 @@ def train(
     Labels are the names of the folders that hold the pictures, or stand in a table (--labels). The run folder gets
     model.safetensors, run.json, history.csv and log.txt, renewed after every epoch: Ctrl-C leaves the last whole one.
     """
+    settings = settings_from(locals())
+    check_training(settings)
+    import_torch()
+    from sightline.cli.training import run_training
+
+    run_training(settings)
+
+
+def settings_from(options: Mapping[str, Any]) -> TrainSettings:
+    """What is to be trained, from the options of `train` by their names, all of them.
+
+    Raises:
+        typer.BadParameter: Two of them exclude each other.
+    """
+    values = {name: value for name, value in options.items() if name != "debug"}
+    fp32, bf16 = values.pop("fp32"), values.pop("bf16")
     if fp32 and bf16:
         raise typer.BadParameter("--fp32 and --bf16 exclude each other: give one of them, or none.")
-    if weights is not None and not pretrained:
+    if values["weights"] is not None and not values["pretrained"]:
         raise typer.BadParameter(
             "--weights and --no-pretrained exclude each other: begin from those weights, or from random ones."
         )
-    from sightline.cli.training import run_training
-
-    table = TableSettings(labels, fn_col, tuple(label_col or ()), label_delim, valid_col, folder, suffix, regression)
-    run_training(
-        TrainSettings(
-            data=data,
-            table=table,
-            valid=valid,
-            seed=seed,
-            size=size,
-            resize=resize,
-            augment=augment,
-            flip=flip,
-            on_error=on_error,
-            arch=arch,
-            weights=weights,
-            pretrained=pretrained,
-            epochs=epochs,
-            freeze_epochs=freeze_epochs,
-            lr=lr,
-            bs=bs,
-            precision="fp32" if fp32 else "bf16" if bf16 else None,
-            out=out,
-            device=device,
-            workers=workers,
-        )
-    )
+    of_table = ("labels", "fn_col", "label_delim", "valid_col", "folder", "suffix", "regression")
+    columns = tuple(values.pop("label_col") or ())
+    table = TableSettings(label_cols=columns, **{name: values.pop(name) for name in of_table})
+    return TrainSettings(table=table, precision="fp32" if fp32 else "bf16" if bf16 else None, **values)

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from sightline.atomic import write_text
-from sightline.cli.labelled import read_table, refuse_table_options, split_folders
+from sightline.cli.beforehand import refuse_table_options
+from sightline.cli.labelled import read_table, split_folders
 from sightline.cli.runs import Run, open_run
 from sightline.cli.settings import TrainSettings
 from sightline.data.blocks import MultiCategoryBlock, RegressionBlock
@@ -18,6 +19,7 @@ from sightline.data.transforms.items import Resize
 from sightline.errors import counted
 from sightline.metrics.defaults import default_metrics
 from sightline.runtime import set_seed
+from sightline.train.callbacks.profile import ProfileCallback
 from sightline.train.events import Callback
 from sightline.train.learner import Learner
 from sightline.train.progress import Display, LogDisplay, choose_display
@@ -45,13 +47,15 @@ def run_training(settings: TrainSettings, name: str | None = None) -> tuple[Path
         set_seed(settings.seed)
         dls = load_pictures(settings)
         learn = make_learner(settings, dls)
-        schedule = _schedule(settings)
+        schedule = schedule_of(settings)
         plan = learn.plan(**schedule)
         run.note(plan=str(plan), data=_data_facts(dls))
         run.say(str(plan))
         run.say()
         learn.progress.display_of = lambda: _Displays([choose_display(), LogDisplay(run.log)])
         learn.add_cb(_KeepRun(run))
+        if settings.profile:
+            learn.add_cb(ProfileCallback(run.path.absolute() / "trace.json"))
         began = time.monotonic()
         try:
             learn.fine_tune(**schedule)
@@ -78,6 +82,7 @@ def load_pictures(settings: TrainSettings) -> DataLoaders:
         "bs": settings.bs,
         "device": settings.device,
         "num_workers": settings.workers,
+        "cache": None if settings.cache else False,
         "on_error": str(settings.on_error),
         "seed": settings.seed,
     }
@@ -122,12 +127,17 @@ def make_learner(settings: TrainSettings, dls: DataLoaders) -> Learner:
     return learn if settings.precision is None else learn.to_precision(settings.precision)
 
 
-def _schedule(settings: TrainSettings) -> dict[str, Any]:
+def schedule_of(settings: TrainSettings) -> dict[str, Any]:
     """Arguments of `fine_tune`. Random weights have no lower layers worth keeping: no frozen epochs, one rate for all."""
     freeze_epochs = settings.freeze_epochs
     if freeze_epochs is None:
         freeze_epochs = 1 if settings.pretrained else 0
-    schedule = {"epochs": settings.epochs, "base_lr": settings.lr, "freeze_epochs": freeze_epochs}
+    schedule = {
+        "epochs": settings.epochs,
+        "base_lr": settings.lr,
+        "freeze_epochs": freeze_epochs,
+        "frozen": str(settings.frozen),
+    }
     return schedule if settings.pretrained else {**schedule, "lr_mult": 1}
 
 

@@ -9,12 +9,14 @@ from typing import Any
 from torch import nn
 from torch.nn.init import kaiming_normal_
 
-from sightline.model import timm_body
+from sightline.errors import ArchitectureError
+from sightline.model import architectures, timm_body
+from sightline.model.architectures import Architecture
+from sightline.model.backbones import resolve
 from sightline.model.channels import check_n_in, replace_first_conv
 from sightline.model.cutting import cut_before_last_pooling, cut_network
 from sightline.model.head import create_head
 from sightline.model.initial import Init, apply_init
-from sightline.model.torchvision_families import family_of
 from sightline.model.torchvision_zoo import TorchvisionBackbone
 from sightline.model.vision import VisionModel, create_vision_model
 from sightline.train.groups import Splitter, params
@@ -104,30 +106,32 @@ def create_timm_model(
 
 
 class ModelMeta(Mapping[Any, dict[str, Any]]):
-    """What fastai knows of a torchvision constructor, by the constructor.
+    """What fastai knows of a torchvision constructor, by the constructor, ours or torchvision's own.
 
     `cut` (children to keep), `split` (network to parameter groups), `stats` (mean and std of its weights' pictures) and
     `weights`. Only architectures whose border between lower and upper body is fastai's are in it.
     """
 
     def __getitem__(self, arch: Any) -> dict[str, Any]:
-        if arch not in set(self):
+        backbone = _torchvisions(arch)
+        family = backbone.family if backbone else None
+        if backbone is None or family is None or family.lower is None:
             raise KeyError(arch)
-        family = family_of(arch.__name__)
-        stats = TorchvisionBackbone(arch.__name__).stats
-        split = split_at(family.lower) if family and family.lower else None
-        return {"cut": family and family.cut, "split": split, "stats": stats, "weights": "DEFAULT"}
+        return {"cut": family.cut, "split": split_at(family.lower), "stats": backbone.stats, "weights": "DEFAULT"}
 
     def __iter__(self) -> Iterator[Any]:
-        from torchvision import models
-
-        for name in models.list_models(module=models):
-            family = family_of(name)
-            if family is not None and family.lower is not None:
-                yield models.get_model_builder(name)
+        return (arch for arch in vars(architectures).values() if isinstance(arch, Architecture) and arch in self)
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
+
+
+def _torchvisions(arch: Any) -> TorchvisionBackbone | None:
+    try:
+        backbone = resolve(arch) if callable(arch) else None
+    except ArchitectureError:
+        return None
+    return backbone if isinstance(backbone, TorchvisionBackbone) else None
 
 
 def split_at(lower: str) -> Splitter:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
 from torch import nn
 
 from sightline.errors import ArchitectureError, did_you_mean
+from sightline.model.architectures import Architecture
 from sightline.model.custom_zoo import CustomBackbone
+from sightline.model.spelling import no_such_architecture
 from sightline.model.timm_zoo import TimmBackbone, current_name, is_timm, timm_names
 from sightline.model.torchvision_zoo import TorchvisionBackbone
 from sightline.model.zoo import Backbone
@@ -20,15 +23,17 @@ def resolve(arch: Arch) -> Backbone:
     """The backbone that `arch` means.
 
     Args:
-        arch: A torchvision constructor such as `torchvision.models.resnet34`; a name of timm's, with or without the tag of
-            a set of weights ('convnext_tiny', 'resnet18.a1_in1k'); a name of torchvision's that timm does not have; or
-            any callable that returns a network, called with `pretrained=` or `weights=` where it takes them.
+        arch: A torchvision constructor, ours or its own (`resnet34`, `torchvision.models.resnet34`); a name of timm's, with or
+            without the tag of a set of weights ('convnext_tiny', 'resnet18.a1_in1k'); a name of torchvision's that timm does
+            not have; or any callable that returns a network, called with `pretrained=` or `weights=` where it takes them.
 
     Raises:
         ArchitectureError: No such name (the closest ones are in the message), or a network that does not classify pictures.
     """
     if isinstance(arch, str):
         return _by_name(arch)
+    if isinstance(arch, Architecture):
+        return TorchvisionBackbone(arch.name)
     if isinstance(arch, nn.Module):
         raise ArchitectureError(
             f"arch is a network already ({type(arch).__name__}). Expected a name or what builds it: pass its constructor, or a "
@@ -77,25 +82,27 @@ def _by_name(name: str) -> Backbone:
         return TimmBackbone(current_name(name.rstrip(".")))
     if name in torchvision_names():
         return TorchvisionBackbone(name)
-    raise ArchitectureError(
-        f"There is no architecture called {name!r}. {did_you_mean(name.partition('.')[0], list_architectures())} "
-        f"Names are those of timm and torchvision: list_architectures() gives them all.".replace("  ", " ")
-    )
+    raise no_such_architecture(name, list_architectures())
 
 
 def _by_constructor(constructor: Callable[..., Any]) -> Backbone:
-    from torchvision import models
-
+    # Whoever holds a function of a zoo has loaded that zoo; for a function of the user's own neither is loaded here.
     name = getattr(constructor, "__name__", "")
-    if name in models.list_models() and models.get_model_builder(name) is constructor:
+    if "torchvision.models" in sys.modules and _is_torchvisions(constructor, name):
         if name not in torchvision_names():
             raise ArchitectureError(
                 f"{name} is not a network that classifies pictures. Use one of torchvision.models itself, such as resnet34."
             )
         return TorchvisionBackbone(name)
-    if is_timm(name) and _timm_entry(name) is constructor:
+    if "timm" in sys.modules and is_timm(name) and _timm_entry(name) is constructor:
         return TimmBackbone(name)
     return CustomBackbone(constructor)
+
+
+def _is_torchvisions(constructor: Callable[..., Any], name: str) -> bool:
+    from torchvision import models
+
+    return name in models.list_models() and models.get_model_builder(name) is constructor
 
 
 def _timm_entry(name: str) -> Any:

@@ -12,8 +12,9 @@ from sightline.errors import ModelError, WeightsError
 from sightline.model.channels import check_n_in, replace_first_conv
 from sightline.model.cutting import cut_before_last_pooling, cut_network
 from sightline.model.depth import lower_half, parameter_names, units_by_level
+from sightline.model.spelling import as_file
 from sightline.model.torchvision_zoo import adapters_of, layouts_of
-from sightline.model.weights import as_file, load_into, read_file
+from sightline.model.weights import load_into, read_file
 from sightline.model.zoo import Backbone, Body, Cut, Recipe, Weights
 from sightline.preprocess import Size
 

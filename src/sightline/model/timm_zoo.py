@@ -13,8 +13,9 @@ from sightline.model.channels import RGB, check_n_in
 from sightline.model.cutting import cut_network
 from sightline.model.depth import Units, lower_half, parameter_names, units_by_level
 from sightline.model.download import create_timm
+from sightline.model.spelling import as_file
 from sightline.model.timm_body import TimmBody
-from sightline.model.weights import Layout, Tensors, as_file, best_fit, load_into, read_file
+from sightline.model.weights import Layout, Tensors, best_fit, load_into, read_file
 from sightline.model.zoo import Backbone, Body, Cut, Recipe, Weights
 from sightline.preprocess import INTERPOLATIONS, Size
 

@@ -14,8 +14,9 @@ from sightline.model.channels import RGB, check_n_in, first_layer, kernel_adapte
 from sightline.model.cutting import cut_before_last_pooling, cut_network
 from sightline.model.depth import Units, lower_half, parameter_names, units_by_level, units_by_pattern
 from sightline.model.download import fetch_torchvision
+from sightline.model.spelling import as_file
 from sightline.model.torchvision_families import RescaleInput, family_of
-from sightline.model.weights import Layout, Tensors, as_file, load_into, read_file
+from sightline.model.weights import Layout, Tensors, load_into, read_file
 from sightline.model.zoo import Backbone, Body, Cut, Recipe, Weights
 from sightline.preprocess import INTERPOLATIONS, Size
 

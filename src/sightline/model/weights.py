@@ -13,9 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from sightline.errors import WeightsError, counted
+from sightline.model.spelling import SAFE_SUFFIX, TORCH_SUFFIXES, check_file
 
-SAFE_SUFFIX = ".safetensors"
-TORCH_SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".tar")
 NESTS = ("state_dict", "model_state_dict", "model", "net", "network", "weights", "state_dict_ema", "model_ema")
 PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.", "backbone.", "encoder.")
 """What wrappers and training scripts put before the names of a network; never part of the names themselves."""
@@ -75,20 +74,6 @@ class Fit:
         return not (self.missing or self.wrong or self.unknown)
 
 
-def as_file(weights: object) -> Path | None:
-    """The path that `weights` names, or None where it is a name, a tag or something else.
-
-    A `Path` always names a file; a text does when it ends as a file of weights does, or holds a path separator.
-    """
-    if isinstance(weights, Path):
-        return weights
-    if isinstance(weights, str) and (
-        weights.lower().endswith((SAFE_SUFFIX, *TORCH_SUFFIXES)) or "/" in weights or "\\" in weights
-    ):
-        return Path(weights)
-    return None
-
-
 def read_file(path: Path) -> Tensors:
     """The tensors of a `.safetensors` file, or of a `.pth` or `.pt` file read without running any code in it.
 
@@ -97,8 +82,7 @@ def read_file(path: Path) -> Tensors:
     Raises:
         WeightsError: No such file, another kind of file, damaged, or it holds more than tensors and plain values.
     """
-    if not path.is_file():
-        raise WeightsError(f"weights={str(path)!r}: there is no such file. Give the path of a .safetensors, .pth or .pt file.")
+    check_file(path)
     suffix = path.suffix.lower()
     if suffix == SAFE_SUFFIX:
         return Tensors(_read_safetensors(path), str(path))

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from sightline.atomic import whole_file
 from sightline.errors import OptionError, SightlineWarning, WeightsError, counted
-from sightline.model.weights import SAFE_SUFFIX, SAVED_FORMAT, SAVED_MODEL, read_file, used_by
+from sightline.model.spelling import SAFE_SUFFIX
+from sightline.model.weights import SAVED_FORMAT, SAVED_MODEL, read_file, used_by
 from sightline.runtime import plan_runtime
 from sightline.train.optim import Optimizer
 

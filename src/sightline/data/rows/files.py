@@ -47,7 +47,7 @@ def get_files(
         TableError: A folder cannot be read.
     """
     root = Path(path)
-    _check_folder(root)
+    check_folder(root)
     wanted = _names(folders)
     endings = None if extensions is None else {extension.lower() for extension in _names(extensions) or ()}
     found = _walk(root, wanted if recurse else None, recurse, followlinks, inside=frozenset({root.resolve()}))
@@ -89,7 +89,12 @@ def nothing_found(path: Path, folders: Collection[str] | None = None) -> NoImage
     )
 
 
-def _check_folder(root: Path) -> None:
+def check_folder(root: Path) -> None:
+    """Refuse what is no folder.
+
+    Raises:
+        NoImagesError: It is a file, or not there; names beside it that look alike are in the message.
+    """
     if root.is_dir():
         return
     if root.exists():

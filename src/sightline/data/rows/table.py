@@ -157,7 +157,7 @@ def source_name(source: str | Path, root: Path | None) -> str:
 
 def common_root(sources: Iterable[Any]) -> Path | None:
     """The folder that all paths among the sources lie in, or None where there is none."""
-    folders = {str(Path(source).parent) for source in sources if isinstance(source, (str, Path))}
+    folders = {os.path.dirname(source) or "." for source in sources if isinstance(source, (str, Path))}
     try:
         shared = os.path.commonpath(folders) if folders else ""
     except ValueError:
