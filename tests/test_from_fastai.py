@@ -63,6 +63,7 @@ from sightline.fastai import (
 )
 from sightline.losses.objective import Objective
 from sightline.metrics.gathering import named_metrics
+from sightline.runtime import has_native_bf16
 from sightline.target import Regression
 
 PAGE = Path(__file__).parent.parent / "docs" / "from-fastai.md"
@@ -299,6 +300,15 @@ def test_validate(learn):
 @row("half precision")
 def test_half_precision(learn):
     assert learn.to_fp16().runtime.precision in {"bf16", "fp16"}
+
+
+@row("what is computed in, unless you say")
+def test_what_is_computed_in(learn, monkeypatch):
+    monkeypatch.delenv("SIGHTLINE_PRECISION", raising=False)
+    native = has_native_bf16(learn.runtime.device)
+    planned = Learner(learn.dls, learn.model).runtime.precision
+    assert planned == "fp32" or native
+    assert learn.to_fp32().runtime.precision == "fp32"
 
 
 @row("results")
