@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sightline.draws import between, permutation, uniform
+from sightline.draws import between, permutation, single, uniform
 
 ROWS = np.arange(50_000)
 
@@ -11,6 +11,12 @@ def test_a_row_draws_the_same_number_in_whatever_company_it_is_asked():
     alone = uniform(7, 3, np.array([41]), "angle")
     assert uniform(7, 3, ROWS, "angle")[41] == alone[0]
     assert uniform(7, 3, ROWS[::-1].copy(), "angle")[-42] == alone[0]
+
+
+def test_one_row_alone_draws_what_arrays_give():
+    for seed, epoch, row in ((0, 0, 0), (7, 3, 41), (-5, -1, -1), (2**40, 7, 2**62), (1, 1, 12_345)):
+        assert single(seed, epoch, row, "angle") == uniform(seed, epoch, np.array([row]), "angle")[0]
+        assert single(seed, epoch, np.int64(row), "angle") == single(seed, epoch, row, "angle")
 
 
 def test_seed_epoch_row_and_name_each_change_the_numbers():

@@ -16,7 +16,8 @@ from reference.pictures import part, picture
 from sightline.data.transforms import augment, resample
 from sightline.data.transforms.augment import aug_transforms, imagenet_stats
 from sightline.data.transforms.batch_pipeline import BatchPipeline
-from sightline.data.transforms.colour import Brightness, Contrast, Normalize
+from sightline.data.transforms.chance import BatchDraw
+from sightline.data.transforms.colour import Brightness, Contrast, Normalize, changes
 from sightline.data.transforms.geometry import Flip, RandomResizedCropGPU, Rotate, Zoom
 from sightline.data.transforms.items import Resize
 from sightline.data.transforms.resample import shrink_factor
@@ -265,6 +266,37 @@ def test_bytes_become_floats_by_division_to_the_last_bit() -> None:
     pipeline = BatchPipeline()
     assert torch.equal(pipeline.evaluate(every_byte), exact)
     assert torch.equal(pipeline.train(every_byte, seed=0, epoch=0, rows=np.array([0])), exact)
+
+
+@pytest.mark.parametrize("batch_tfms", [[], [Normalize(*imagenet_stats)], [Normalize(*imagenet_stats), Flip(size=16)]])
+def test_validation_may_lay_its_pictures_out_pixel_by_pixel(batch_tfms: list[Any]) -> None:
+    pipeline = BatchPipeline(batch_tfms)
+    plainly, by_pixel = pipeline.evaluate(pictures()), pipeline.evaluate(pictures(), channels_last=True)
+    assert plainly.is_contiguous()
+    assert by_pixel.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(plainly, by_pixel)
+
+
+def test_training_equals_the_formula_in_double_precision() -> None:
+    pipeline = BatchPipeline([*aug_transforms(size=(20, 28)), Normalize(*imagenet_stats)])
+    height, width, batch, rows = 97, 65, pictures(6, (97, 65)), np.arange(6)
+    lookup = pipeline.lookup((height, width), seed=2, epoch=1, rows=rows)
+    ys, xs = (np.linspace(-1, 1, count) for count in (20, 28))
+    outputs = np.stack([*np.meshgrid(xs, ys), np.ones((20, 28))], axis=-1)
+    x, y, depth = np.moveaxis(np.einsum("nij,hwj->nhwi", lookup.matrices, outputs), -1, 0)
+    shrunk = resample.shrunk_size((height, width), lookup.shrink[0])
+    assert shrunk != (height, width)
+    seen = torch.nn.functional.grid_sample(
+        torch.nn.functional.interpolate(plain(batch).double(), size=shrunk, mode="area"),
+        torch.from_numpy(np.stack([x / depth, y / depth], axis=-1)),
+        padding_mode="reflection",
+        align_corners=True,
+    )
+    drawn = changes(pipeline.colours, BatchDraw(2, 1, rows))
+    scale, _, shift = torch.tensor(drawn[0], dtype=torch.float64).T[..., None, None, None]
+    mean, std = torch.tensor(imagenet_stats, dtype=torch.float64)[..., None, None]
+    expected = (torch.sigmoid(torch.logit(seen, 1e-7) * scale + shift) - mean) / std
+    assert torch.allclose(pipeline.train(batch, seed=2, epoch=1, rows=rows).double(), expected, atol=1e-4)
 
 
 def test_training_with_a_preprocess_alone_is_its_evaluation() -> None:

@@ -12,7 +12,7 @@ import torch
 
 from data.facts import FACTS, batch_of
 from reference.pictures import part, picture
-from sightline.data.transforms import colour
+from sightline.data.transforms import colour, recolour
 from sightline.data.transforms.augment import aug_transforms, imagenet_stats
 from sightline.data.transforms.batch_pipeline import BatchPipeline
 from sightline.data.transforms.colour import Brightness, Contrast, Hue, Normalize, Saturation
@@ -83,6 +83,55 @@ def test_light_and_saturation_take_one_pass_whatever_their_number(monkeypatch: p
     monkeypatch.setattr(colour, "relit", lambda images, change: passes.append(1) or original(images, change))
     trained([Brightness(), Contrast(), Saturation(), Contrast(), Hue()], pictures())
     assert len(passes) == 1
+
+
+@pytest.mark.parametrize("transforms", [[], [Brightness(p=0), Contrast(p=0), Saturation(p=0)]])
+def test_light_takes_no_pass_where_no_picture_draws_any(transforms: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(colour, "relit", lambda images, change: pytest.fail("a pass was taken"))
+    trained(transforms, pictures())
+
+
+def test_logarithms_are_taken_of_the_pictures_alone_that_draw_contrast(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[int] = []
+    original = recolour._logits
+    monkeypatch.setattr(recolour, "_logits", lambda images: taken.append(len(images)) or original(images))
+    large = pictures().repeat_interleave(4, dim=1).repeat_interleave(4, dim=2)
+    seen = trained([Brightness(draw=[0.5, 0.6, 0.5, 0.6], p=1), Contrast(draw=[1.0, 1.0, 1.2, 1.0], p=1)], large)
+    assert taken == [1]
+    assert torch.allclose(seen[0], large[0].permute(2, 0, 1) / 255, atol=1e-6)
+
+
+@pytest.mark.parametrize("times", [1, 4])
+def test_each_picture_of_a_batch_takes_its_own_kind_of_light(times: int) -> None:
+    batch = pictures().repeat_interleave(times, dim=1).repeat_interleave(times, dim=2)
+    grey, factor, colourful = np.array([[0.5, 0.55, 0.5, 0.45], [1, 1, 0.8, 1.25], [1, 1, 1, 0.7]])
+    seen = trained(
+        [Brightness(draw=grey.tolist(), p=1), Contrast(draw=factor.tolist(), p=1), Saturation(draw=colourful.tolist(), p=1)],
+        batch,
+    )
+    odds = (batch.numpy() / 255).clip(1e-7, 1 - 1e-7)
+    logits = (np.log(odds) - np.log1p(-odds) + np.log(grey / (1 - grey))[:, None, None, None]) * factor[:, None, None, None]
+    share = colourful[:, None, None, None]
+    logits = share * logits + (1 - share) * (logits @ np.array(GREY))[..., None]
+    assert np.allclose(seen.permute(0, 2, 3, 1).numpy(), 1 / (1 + np.exp(-logits)), atol=1e-6)
+
+
+@pytest.mark.parametrize("transforms", [[Brightness(draw=0.4, p=1)], [Contrast(draw=1.25, p=1)], [Saturation(draw=0.5, p=1)]])
+def test_black_and_white_stay_black_and_white(transforms: list[Any]) -> None:
+    extremes = torch.tensor([0, 255], dtype=torch.uint8).view(1, 1, 2, 1).expand(1, 4, 2, 3)
+    seen = trained(transforms, extremes)
+    assert torch.allclose(seen, extremes.permute(0, 3, 1, 2) / 255, atol=1e-5)
+
+
+def test_light_by_hand_can_be_differentiated() -> None:
+    images = torch.rand(2, 3, 4, 5, requires_grad=True)
+    relit = recolour.relit(images * 1, LogitChange(np.array([1.2, 1.0]), np.zeros(2), np.array([0.1, 0.0])).each())
+    relit.sum().backward()
+    value = images.detach().double()[0]
+    after = torch.sigmoid(torch.logit(value) * 1.2 + 0.1)
+    assert images.grad is not None
+    assert torch.allclose(images.grad[0].double(), 1.2 * after * (1 - after) / (value * (1 - value)), rtol=1e-3)
+    assert torch.allclose(images.grad[1], torch.ones(3, 4, 5), rtol=1e-3)
 
 
 def test_changes_of_logits_in_a_row_are_one() -> None:

@@ -1,6 +1,7 @@
 """BatchPipeline: whole batches on the device, uint8 in, normalised float out, by ONE warp and ONE colour pass.
 
 uint8 (N, H, W, C) -> geometry: one resampling -> light: one pass in logit space, hue -> normalise -> erase
+All but the last is done to a few pictures before the next ones are begun (`blocks`).
 The user's own transforms run between, where their `order` says: before 10 on uint8, else on floats in 0..1; 30, 40, 99 and 100
 are the orders of geometry, light, `Normalize` and `RandomErasing`.
 """
@@ -10,22 +11,24 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from sightline.data.transforms.blocks import Step, in_blocks
 from sightline.data.transforms.chance import BatchDraw
-from sightline.data.transforms.colour import Colour, Normalize, coloured
+from sightline.data.transforms.colour import Colour, Normalize, changes, coloured
 from sightline.data.transforms.composition import Geometry, Lookup
 from sightline.data.transforms.erasing import RandomErasing
 from sightline.data.transforms.geometry import BatchResize, Geometric
 from sightline.data.transforms.items import ItemTransform
 from sightline.data.transforms.own_steps import COLOURS, MOVES, NORMALISES, TO_FLOAT, OwnStep, unique_names
 from sightline.data.transforms.points import check_size
-from sightline.data.transforms.recolour import denormalized, normalized
-from sightline.data.transforms.resample import resample, resized
+from sightline.data.transforms.recolour import denormalized
+from sightline.data.transforms.resample import Resampling, resizing
 from sightline.data.transforms.user_transforms import Transform, made
 from sightline.errors import OptionError
 from sightline.preprocess import Preprocess, Size
@@ -35,6 +38,8 @@ BatchTransform = Geometric | Colour | Normalize | RandomErasing | Transform | Ca
 `user_transforms` for what else it may be."""
 _AFTER_NORMALISING = math.nextafter(NORMALISES, math.inf)
 """A transform of the order of `Normalize` itself runs before it, as fastai's do where `vision_learner` adds the latter."""
+_Moving = Callable[[torch.Tensor, slice], torch.Tensor]
+"""Some of the pictures `(n, C, H, W)` of a batch, and which, to `(n, C, h, w)`."""
 _OURS = Geometric | Colour | Normalize | RandomErasing
 
 
@@ -95,7 +100,7 @@ class BatchPipeline:
         if self.normalize is None or not self.needs_stats:
             return self
         others = BatchPipeline([transform for transform in self.transforms if not isinstance(transform, Normalize)])
-        known = self.normalize.measured(others._until_normalized(batch))
+        known = self.normalize.measured(others._evaluated(batch))
         return self.with_stats(known.mean or (), known.std or ())
 
     def preprocess(self, pre: Preprocess) -> Preprocess:
@@ -131,24 +136,24 @@ class BatchPipeline:
             float32 `(N, C, h, w)`, normalised if there is a `Normalize`.
         """
         draw = BatchDraw(seed, epoch, np.asarray(rows, dtype=np.int64))
-        images = self._entered(batch, draw)
+        images = self._entered(batch.permute(0, 3, 1, 2), draw)
         if lookup is None:
-            lookup = self.geometry.lookup(draw, (images.shape[-2], images.shape[-1]))
-        check_size(lookup.picture, (images.shape[-2], images.shape[-1]))
-        images = self._moved(images, lookup).contiguous().div_(255)
-        images = coloured(self._own(images, draw, MOVES, COLOURS), self.colours, draw)
-        return self._finished(self._own(images, draw, COLOURS, _AFTER_NORMALISING), draw)
+            lookup = self.geometry.lookup(draw, _size(images))
+        check_size(lookup.picture, _size(images))
+        images = self._normalized(images, self._moving(images, lookup), lookup.size, draw)
+        return self._own(images, draw, _AFTER_NORMALISING, math.inf)
 
-    def evaluate(self, batch: torch.Tensor) -> torch.Tensor:
+    def evaluate(self, batch: torch.Tensor, *, channels_last: bool = False) -> torch.Tensor:
         """The batch without augmentation: a crop and a change of size if asked for, and normalising.
 
         Args:
             batch: uint8 `(N, H, W, C)`.
+            channels_last: Whether the result lies in memory pixel by pixel.
 
         Returns:
             float32 `(N, C, h, w)`.
         """
-        return self._finished(self._until_normalized(batch), None)
+        return self._own(self._evaluated(batch, channels_last), None, _AFTER_NORMALISING, math.inf)
 
     def by_hand(self, images: torch.Tensor, draw: BatchDraw | None) -> torch.Tensor:
         """The library's own transforms applied to pictures that are floats already, see `by_hand.OfBatches`.
@@ -157,13 +162,16 @@ class BatchPipeline:
             images: float `(N, C, H, W)`; may be changed in place.
             draw: Where chance comes from; None takes the form of evaluation.
         """
-        if draw is not None:
-            images = self._moved(images, self.geometry.lookup(draw, (images.shape[-2], images.shape[-1]))).contiguous()
-            return self._finished(coloured(images, self.colours, draw), draw)
-        if self.geometry.crop is not None:
-            top, left, height, width = self.geometry.crop.centre_box((images.shape[-2], images.shape[-1]))
-            images = images[..., top : top + height, left : left + width]
-        return self._finished(images if self.geometry.size is None else resized(images, self.geometry.size), None)
+        if draw is None:
+            images = self._cut(images)
+            images = resizing(_size(images), self.geometry.size or _size(images))(images)
+        else:
+            images = self._moving(images, self.geometry.lookup(draw, _size(images)))(images, slice(None))
+            images = coloured(images.contiguous(), changes(self.colours, draw))
+        if self.normalize is not None:
+            mean_C, std_C = self.normalize.statistics(images)
+            images = images.sub_(mean_C).div_(std_C)
+        return self._own(images, draw, _AFTER_NORMALISING, math.inf)
 
     def decoded(self, images: torch.Tensor, *, training: bool = False) -> torch.Tensor:
         """A batch as it was before normalising, and before those of the user's own transforms that have `decodes`.
@@ -188,29 +196,68 @@ class BatchPipeline:
         """Where the pixels of an augmented batch come from: what `train` draws for pictures of (height, width)."""
         return self.geometry.lookup(BatchDraw(seed, epoch, rows), picture)
 
-    def _moved(self, images: torch.Tensor, lookup: Lookup) -> torch.Tensor:
-        """The pictures after the geometric transforms, resampled at most once."""
-        if not lookup.moves:
-            return images
-        options: dict[str, Any] = {name: getattr(self.geometry, name) for name in ("mode", "pad_mode", "align_corners")}
-        return resample(images, lookup.matrices, lookup.size, shrink=lookup.shrink, **options)
-
-    def _entered(self, batch: torch.Tensor, draw: BatchDraw | None) -> torch.Tensor:
-        """uint8 `(N, H, W, C)` to float32 `(N, C, H, W)` in 0..255, after the user's transforms that come before geometry."""
-        images = batch.permute(0, 3, 1, 2)  # channels stay innermost in memory, which is fastest
+    def _entered(self, images: torch.Tensor, draw: BatchDraw | None) -> torch.Tensor:
+        """uint8 `(N, C, H, W)` to the same or float in 0..255, after the user's transforms that come before geometry."""
         if not self._placed or self._placed[0][1].order >= MOVES:
-            return images.float()
+            return images
         images = self._own(images.contiguous(), draw, -math.inf, TO_FLOAT).float()
         return self._own(images / 255, draw, TO_FLOAT, MOVES) * 255
 
-    def _until_normalized(self, batch: torch.Tensor) -> torch.Tensor:
-        """uint8 `(N, H, W, C)` to float32 `(N, C, h, w)` in 0..1, all of the evaluation form but normalising."""
-        if self.geometry.crop is not None:
-            top, left, height, width = self.geometry.crop.centre_box((batch.shape[1], batch.shape[2]))
-            batch = batch[:, top : top + height, left : left + width]
-        images = self._entered(batch, None)
-        images = images if self.geometry.size is None else resized(images, self.geometry.size)
-        return self._own(images.contiguous().div_(255), None, MOVES, _AFTER_NORMALISING)
+    def _evaluated(self, batch: torch.Tensor, channels_last: bool = False) -> torch.Tensor:
+        """uint8 `(N, H, W, C)` to float32 `(N, C, h, w)`, all of the evaluation form up to normalising."""
+        images = self._entered(self._cut(batch.permute(0, 3, 1, 2)), None)
+        size = self.geometry.size or _size(images)
+        resize = resizing(_size(images), size)
+        return self._normalized(images, lambda some, _: resize(some), size, channels_last=channels_last)
+
+    def _cut(self, images: torch.Tensor) -> torch.Tensor:
+        """`(N, C, H, W)`, the centre of the pictures where a crop is asked for."""
+        if self.geometry.crop is None:
+            return images
+        top, left, height, width = self.geometry.crop.centre_box(_size(images))
+        return images[..., top : top + height, left : left + width]
+
+    def _moving(self, images: torch.Tensor, lookup: Lookup) -> _Moving:
+        """What the geometric transforms do to a batch, one resampling at most."""
+        if not lookup.moves:
+            return lambda some, _: some
+        options: dict[str, Any] = {name: getattr(self.geometry, name) for name in ("mode", "pad_mode", "align_corners")}
+        return Resampling.of(images, lookup.matrices, lookup.size, shrink=lookup.shrink, **options).seen
+
+    def _normalized(
+        self,
+        pictures: torch.Tensor,
+        moving: _Moving,
+        size: Size,
+        draw: BatchDraw | None = None,
+        channels_last: bool = False,
+    ) -> torch.Tensor:
+        """`(N, C, H, W)` in 0..255 to float32 `(N, C, h, w)`: moved, coloured and normalised.
+
+        Block by block as far as none of the user's transforms comes between, which are given whole batches.
+        """
+        layout = torch.channels_last if channels_last else torch.contiguous_format
+        shape = (*pictures.shape[:2], *size)
+        images = torch.empty(shape, dtype=torch.float32, device=pictures.device, memory_format=layout)
+        pixels = max(math.prod(size), math.prod(_size(pictures)))
+        steps: list[Step] = [partial(_fill, pictures, moving)]
+        for first, end, begun in ((MOVES, COLOURS, self._colouring), (COLOURS, _AFTER_NORMALISING, self._normalizing)):
+            if any(first <= step.order < end for step in self._own_steps(draw is not None)):
+                in_blocks(steps, images, pixels)
+                images, steps = self._own(images, draw, first, end), []
+            steps += begun(images, draw)
+        in_blocks(steps, images, pixels)
+        return images
+
+    def _colouring(self, _: torch.Tensor, draw: BatchDraw | None) -> list[Step]:
+        drawn = [] if draw is None else changes(self.colours, draw)
+        return [lambda some, rows: coloured(some, drawn, rows)] if drawn else []
+
+    def _normalizing(self, images: torch.Tensor, _: BatchDraw | None) -> list[Step]:
+        if self.normalize is None:
+            return []
+        mean_C, std_C = self.normalize.statistics(images)
+        return [lambda some, _: some.sub_(mean_C).div_(std_C)]
 
     def _own_steps(self, training: bool) -> list[OwnStep]:
         """The user's transforms that run in training, or outside it, in order."""
@@ -229,17 +276,19 @@ class BatchPipeline:
                 images = step.erased(images, scoped)
         return images
 
-    def _finished(self, images: torch.Tensor, draw: BatchDraw | None) -> torch.Tensor:
-        return self._own(self._normalized(images), draw, _AFTER_NORMALISING, math.inf)
 
-    def _normalized(self, images: torch.Tensor) -> torch.Tensor:
-        if self.normalize is None:
-            return images
-        if self.normalize.mean is None or self.normalize.std is None:
-            raise OptionError(
-                "Normalize() has no statistics yet: measure them on a batch, or give Normalize.from_stats(mean, std)."
-            )
-        return normalized(images, self.normalize.mean, self.normalize.std)
+def _fill(pictures: torch.Tensor, moving: _Moving, images: torch.Tensor, rows: slice) -> None:
+    """`images`, float32 `(n, C, h, w)` in 0..1, become what is made of those rows of `pictures`, `(N, C, H, W)` in 0..255."""
+    moved = moving(pictures[rows], rows)
+    if moved.dtype == images.dtype and moved.stride() == images.stride():
+        torch.div(moved, 255, out=images)
+    else:
+        images.copy_(moved).div_(255)
+
+
+def _size(images: torch.Tensor) -> Size:
+    """(height, width) of pictures `(N, C, H, W)`."""
+    return images.shape[-2], images.shape[-1]
 
 
 def order_of(transform: Any) -> float:

@@ -40,7 +40,7 @@ class ItemDraw:
 
     def uniform(self, name: str) -> float:
         """A number in [0, 1), the same whenever seed, epoch, row, scope and name are."""
-        return float(draws.uniform(self.seed, self.epoch, np.array([self.row], dtype=np.int64), self.scope + name)[0])
+        return draws.single(self.seed, self.epoch, self.row, self.scope + name)
 
     def scoped(self, scope: str) -> ItemDraw:
         """The same draws under another prefix."""

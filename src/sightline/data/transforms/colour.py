@@ -14,7 +14,7 @@ import torch
 
 from sightline.data.transforms.by_hand import OfBatches
 from sightline.data.transforms.chance import BatchDraw, FixedDraw, Floats, named
-from sightline.data.transforms.recolour import DARKEST, LogitChange, denormalized, relit, turned
+from sightline.data.transforms.recolour import DARKEST, LogitChange, Numbers, denormalized, relit, statistics, turned
 from sightline.errors import OptionError
 
 _EACH_CHANNEL, _WHOLE = (0, 2, 3), (0, 1, 2, 3)
@@ -166,6 +166,18 @@ class Normalize(OfBatches):
 
     decodes = decode
 
+    def statistics(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean and std where the pictures, `(N, C, h, w)`, lie, in a shape that is quick to apply to them.
+
+        Raises:
+            OptionError: Mean and std are not known yet, or are of another number of channels.
+        """
+        if self.mean is None or self.std is None:
+            raise OptionError(
+                "Normalize() has no statistics yet: measure them on a batch, or give Normalize.from_stats(mean, std)."
+            )
+        return statistics(self.mean, self.std, images)
+
     @property
     def is_measured(self) -> bool:
         """Whether mean and std are known."""
@@ -185,26 +197,42 @@ class Normalize(OfBatches):
         return Normalize(mean.tolist(), std.tolist(), self.axes)
 
 
-def coloured(images: torch.Tensor, colours: Sequence[Colour], draw: BatchDraw) -> torch.Tensor:
-    """The pictures after the transforms in the order given, changed in place where they are changed.
+Change = Sequence[Numbers] | Floats
+"""What is drawn for a batch: changes of the logits, or turns of the hue `(N,)` in shares of the circle."""
+
+
+def changes(colours: Sequence[Colour], draw: BatchDraw) -> list[Change]:
+    """What the transforms do to a batch, in the order given; light and saturation that follow one another are one change.
 
     Args:
-        images: float `(N, C, h, w)` in 0..1.
         colours: What to do.
         draw: Where chance comes from.
-
-    Raises:
-        OptionError: Saturation or hue of pictures that have neither 1 nor 3 channels.
     """
+    found: list[Change] = []
     for is_lighting, group in groupby(named(colours), key=lambda entry: isinstance(entry[1], Lighting)):
         if is_lighting:
             change = LogitChange.none(len(draw.rows))
             for scope, colour in group:
                 change = colour.after(change, draw.scoped(scope)) if isinstance(colour, Lighting) else change
-            images = relit(images, change)
+            found += [] if change.is_none else [change.each()]
         else:
-            for scope, colour in group:
-                images = turned(images, colour.turns(draw.scoped(scope))) if isinstance(colour, Hue) else images
+            found += [colour.turns(draw.scoped(scope)) for scope, colour in group if isinstance(colour, Hue)]
+    return found
+
+
+def coloured(images: torch.Tensor, drawn: Sequence[Change], rows: slice = slice(None)) -> torch.Tensor:
+    """The pictures after the changes that were drawn for a batch, in place.
+
+    Args:
+        images: float `(n, C, h, w)` in 0..1.
+        drawn: What `changes` gave for the batch.
+        rows: Which pictures of the batch these are.
+
+    Raises:
+        OptionError: Saturation or hue of pictures that have neither 1 nor 3 channels.
+    """
+    for change in drawn:
+        images = turned(images, change[rows]) if isinstance(change, np.ndarray) else relit(images, change[rows])
     return images
 
 

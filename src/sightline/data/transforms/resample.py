@@ -5,15 +5,80 @@ Shapes: N pictures, C channels, H and W pixels of the input, h and w of the outp
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch.nn import functional as F
 
+from sightline.data.transforms.areas import Averaging, as_float, bilinear
 from sightline.data.transforms.chance import Floats
 from sightline.preprocess import Size
 
 _CORNERS = np.array([[-1, -1, 1], [-1, 1, 1], [1, -1, 1], [1, 1, 1]], dtype=np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class Resampling:
+    """Where the pixels of a batch are looked up, worked out as far as it can be before pictures are seen.
+
+    Attributes:
+        along_x: float `(N, 3, 1, w)`; with `along_y` added, input coordinates x, y and depth of every output pixel.
+        along_y: float `(N, 3, h, 1)`. From one row and one column they are made tenfold faster than by a product of all pixels
+            with all matrices.
+        shrink: By how much each picture is first made smaller.
+        smaller: What makes pictures smaller, by such a factor.
+        options: Of `grid_sample`.
+    """
+
+    along_x: torch.Tensor
+    along_y: torch.Tensor
+    shrink: Sequence[float]
+    smaller: Mapping[float, Averaging]
+    options: Mapping[str, Any]
+
+    @classmethod
+    def of(
+        cls,
+        images: torch.Tensor,
+        matrices: Floats,
+        size: Size,
+        *,
+        shrink: Floats,
+        mode: str = "bilinear",
+        pad_mode: str = "reflection",
+        align_corners: bool = True,
+    ) -> Resampling:
+        """For a batch of pictures; for all else see `resample`."""
+        picture = (images.shape[-2], images.shape[-1])
+        on = on_device(matrices, images)
+        ys, xs = (_places(count, align_corners, on) for count in size)
+        return cls(
+            along_x=(on[:, :, 0, None] * xs)[:, :, None, :],
+            along_y=(on[:, :, 1, None] * ys + on[:, :, 2, None])[:, :, :, None],
+            shrink=shrink.tolist(),
+            smaller={factor: Averaging(picture, shrunk_size(picture, factor)) for factor in set(shrink.tolist()) if factor > 1},
+            options={"mode": mode, "padding_mode": pad_mode, "align_corners": align_corners},
+        )
+
+    def seen(self, images: torch.Tensor, rows: slice = slice(None)) -> torch.Tensor:
+        """The pictures in some rows of the batch, uint8 or float `(n, C, H, W)`, looked up: float `(n, C, h, w)`."""
+        along_x, along_y, factors = self.along_x[rows], self.along_y[rows], self.shrink[rows]
+        if len(set(factors)) <= 1:
+            return self._looked_up(images, along_x, along_y, factors[0] if factors else 1.0)
+        result = along_x.new_empty((len(images), images.shape[1], along_y.shape[-2], along_x.shape[-1]))
+        for factor in sorted(set(factors)):
+            chosen = rows_on([factor == other for other in factors], images)
+            result[chosen] = self._looked_up(images[chosen], along_x[chosen], along_y[chosen], factor)
+        return result
+
+    def _looked_up(self, images: torch.Tensor, along_x: torch.Tensor, along_y: torch.Tensor, factor: float) -> torch.Tensor:
+        images = as_float(self.smaller[factor](images) if factor > 1 else images)
+        places, depth = (along_x + along_y).split([2, 1], dim=1)
+        return F.grid_sample(images, places.div_(depth).permute(0, 2, 3, 1), **self.options)
 
 
 def resample(
@@ -29,7 +94,7 @@ def resample(
     """The pictures seen through their matrices.
 
     Args:
-        images: float `(N, C, H, W)`.
+        images: uint8 or float `(N, C, H, W)`.
         matrices: float64 `(N, 3, 3)` on the host, from output to input coordinates in -1..1.
         size: (h, w).
         shrink: float64 `(N,)`, by how much each picture is first made smaller by averaging areas; 1 for not at all. Pictures
@@ -41,44 +106,30 @@ def resample(
     Returns:
         float `(N, C, h, w)`.
     """
-
-    def look_up(chosen: torch.Tensor, chosen_matrices: Floats, factor: float) -> torch.Tensor:
-        grid = _grid(on_device(chosen_matrices, chosen), size, align_corners)
-        return F.grid_sample(area_shrunk(chosen, factor), grid, mode=mode, padding_mode=pad_mode, align_corners=align_corners)
-
-    factors = np.unique(shrink)
-    if len(factors) == 1:
-        return look_up(images, matrices, float(factors[0]))
-    result = images.new_empty((len(images), images.shape[1], *size))
-    for factor in factors:
-        rows = np.flatnonzero(shrink == factor)
-        chosen = torch.from_numpy(rows).to(images.device)
-        result[chosen] = look_up(images[chosen], matrices[rows], float(factor))
-    return result
+    options: dict[str, Any] = {"shrink": shrink, "mode": mode, "pad_mode": pad_mode, "align_corners": align_corners}
+    return Resampling.of(images, matrices, size, **options).seen(images)
 
 
-def resized(images: torch.Tensor, size: Size) -> torch.Tensor:
-    """The pictures at another size, nothing else moved: what `resample` gives for unit matrices, corners aligned.
+def resizing(picture: Size, size: Size) -> Callable[[torch.Tensor], torch.Tensor]:
+    """What brings pictures to another size, nothing else moved: what `resample` gives for unit matrices, corners aligned.
 
     Args:
-        images: float `(N, C, H, W)`.
+        picture: (height, width) of the pictures.
         size: (h, w).
+
+    Returns:
+        A function of uint8 or float `(N, C, H, W)` to float `(N, C, h, w)`, or to what it is given where that has the size.
     """
-    if tuple(images.shape[-2:]) == tuple(size):
-        return images
-    smaller = area_shrunk(images, shrink_factor((images.shape[-2], images.shape[-1]), size))
-    return F.interpolate(smaller, size=size, mode="bilinear", align_corners=True)
-
-
-def area_shrunk(images: torch.Tensor, factor: float) -> torch.Tensor:
-    """The pictures made smaller by averaging areas, if `factor` is above 1."""
-    if factor <= 1:
-        return images
-    return F.interpolate(images, size=shrunk_size((images.shape[-2], images.shape[-1]), factor), mode="area")
+    if picture == size:
+        return lambda images: images
+    factor = shrink_factor(picture, size)
+    if factor > 1:
+        return Averaging(picture, shrunk_size(picture, factor), size)
+    return lambda images: bilinear(as_float(images), size)
 
 
 def shrunk_size(picture: Size, factor: float) -> Size:
-    """(height, width) of what `area_shrunk` gives for a picture (height, width)."""
+    """(height, width) of a picture (height, width) made smaller by a factor, if that is above 1."""
     return picture if factor <= 1 else (int(picture[0] * (1 / factor)), int(picture[1] * (1 / factor)))
 
 
@@ -112,27 +163,13 @@ def on_device(values: npt.ArrayLike, like: torch.Tensor) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32)).to(like.device, non_blocking=True)
 
 
-def _grid(matrices: torch.Tensor, size: Size, align_corners: bool) -> torch.Tensor:
-    """Input coordinates of every output pixel: float32 `(N, h, w, 2)`.
-
-    Built from one row and one column instead of a product of all pixels with all matrices, which is tenfold faster on a CPU.
-    """
-    ys, xs = (_places(count, align_corners, matrices) for count in size)
-
-    def component(row: int) -> torch.Tensor:
-        along_x = matrices[:, row, 0, None] * xs
-        along_y = matrices[:, row, 1, None] * ys + matrices[:, row, 2, None]
-        return along_x[:, None, :] + along_y[:, :, None]
-
-    grid = matrices.new_empty((2, len(matrices), *size))
-    depth = component(2).reciprocal_()
-    torch.mul(component(0), depth, out=grid[0])
-    torch.mul(component(1), depth, out=grid[1])
-    return grid.permute(1, 2, 3, 0)
+def rows_on(rows: npt.ArrayLike, like: torch.Tensor) -> torch.Tensor:
+    """The numbers of rows that are True, int64 where `like` lies; the host does not wait for the copy."""
+    return torch.from_numpy(np.flatnonzero(rows)).to(like.device, non_blocking=True)
 
 
 def _places(count: int, align_corners: bool, like: torch.Tensor) -> torch.Tensor:
     """Where `count` pixels lie in -1..1."""
     if align_corners and count > 1:
-        return torch.linspace(-1, 1, count, device=like.device)
-    return (torch.arange(count, device=like.device) * 2 + 1) / count - 1
+        return torch.linspace(-1, 1, count, device=like.device, dtype=like.dtype)
+    return (torch.arange(count, device=like.device, dtype=like.dtype) * 2 + 1) / count - 1
