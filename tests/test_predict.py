@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from PIL import Image
 from torchvision.models import resnet18
 
 from sightline.bundle import Bundle
+from sightline.data.loading.streams import Streams
 from sightline.data.pipeline import EvaluationPipeline
 from sightline.data.transforms.items import Resize
 from sightline.errors import ImageError, OptionError
@@ -211,3 +213,84 @@ def test_an_activation_of_ones_own_is_used(picture):
     one = predictor()
     other = Predictor(one.model, one.target, one.pipeline, one.runtime, activate=lambda x: x.softmax(-1).sqrt())
     assert torch.allclose(other.predict(picture).probabilities, one.predict(picture).probabilities.sqrt())
+
+
+# -------------------------------------------------------------------- many pictures
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Few pictures count as many, and two threads compute."""
+    monkeypatch.setattr("sightline.predict.MANY", 4)
+    monkeypatch.setattr("sightline.predict.Streams.planned", lambda workers: Streams(2))
+    return predictor()
+
+
+def stream_threads():
+    return [thread for thread in threading.enumerate() if thread.name.startswith("sightline-stream")]
+
+
+def test_many_pictures_are_predicted_as_one_by_one(quick, picture, tmp_path):
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    items = [picture.rotate(3 * i) for i in range(70)]
+    items[40] = tmp_path / "bad.png"
+    used = []
+    network_for = quick.passed
+
+    def passed(loader):
+        for batch, logits in network_for(loader):
+            used.append(len(stream_threads()))
+            yield batch, logits
+
+    quick.passed = passed
+    found = list(quick.predict_many(items))
+    assert max(used) == 2
+    assert not stream_threads()
+    assert [prediction.source for prediction in found] == items
+    assert [i for i, prediction in enumerate(found) if prediction.error] == [40]
+    for item, prediction in zip(items[::7], found[::7], strict=True):
+        assert torch.allclose(prediction.probabilities, predictor().predict(item).probabilities, atol=1e-5)
+
+
+def test_the_same_call_gives_the_same_bits(quick, picture):
+    quick.runtime = plan_runtime("cpu", "bf16")
+    items = [picture.rotate(3 * i) for i in range(70)]
+    first, second = (torch.stack([one.probabilities for one in quick.predict_many(items)]) for _ in range(2))
+    assert torch.equal(first, second)
+
+
+def test_who_stops_early_leaves_no_thread(quick, picture):
+    found = quick.predict_many([picture] * 500)
+    next(found)
+    found.close()
+    assert not stream_threads()
+
+
+def test_weights_that_change_between_two_passes_are_seen(quick, picture):
+    items = [picture.rotate(20 * i) for i in range(8)]
+    before = torch.stack([one.probabilities for one in quick.predict_many(items)])
+    optimizer = torch.optim.AdamW(quick.model.parameters(), lr=0.01, fused=True)
+    quick.model.train()
+    quick.model(torch.randn(4, 3, 32, 32)).sum().backward()
+    optimizer.step()
+    after = torch.stack([one.probabilities for one in quick.predict_many(items)])
+    assert not torch.allclose(after, before, atol=1e-3)
+    assert torch.allclose(after, torch.stack([quick.predict(item).probabilities for item in items]), atol=1e-5)
+    assert quick.model.training
+
+
+def test_who_listens_to_a_network_hears_every_batch(quick, picture):
+    heard = []
+    hook = quick.model.body.register_forward_hook(lambda module, args, result: heard.append(len(args[0])))
+    list(quick.predict_many([picture] * 10, bs=5))
+    hook.remove()
+    assert heard == [5, 5]
+
+
+def test_a_file_is_predicted_in_the_precision_of_the_machine_that_reads_it(tmp_path):
+    one = predictor()
+    path = tmp_path / "m.safetensors"
+    Bundle.of(one.model, one.model.spec, one.target, SQUARE, Record(), "bf16").save(path)
+    assert Predictor.load(path, "cpu").runtime.precision == plan_runtime("cpu").precision
+    assert Predictor.load(path, "cpu", "bf16").runtime.precision == "bf16"
+    assert Predictor.load(path, "cpu", "bf16").info["precision"] == "bf16"

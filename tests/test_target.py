@@ -179,3 +179,14 @@ def test_losses_of_mixed_pictures_mix_classes_by_loss_and_other_labels_themselve
     several = MultiLabel.learn([["a"], ["b"]])
     mixed = several.mixed_loss(items, torch.zeros(2, 2), torch.tensor([[1.0, 0], [0, 1]]), torch.ones(2, 2), shares)
     assert mixed.tolist() == [1, 0.75**2]
+
+
+def test_margins_are_how_far_outputs_are_from_another_decision():
+    one, several = SingleLabel.learn(["a", "b", "c"]), MultiLabel.learn([["a"], ["b"]], thresholds=0.8)
+    assert one.margins(torch.tensor([[1.0, 4.0, 3.5], [2.0, 2.0, 0.0]])).tolist() == [0.5, 0.0]
+    threshold = float(torch.tensor(0.8).logit())
+    margins = several.margins(torch.tensor([[threshold + 0.5, -9.0], [9.0, threshold - 0.25]]))
+    assert torch.allclose(margins, torch.tensor([0.5, 0.25]))
+    ready = several.adjusted(activated=True)
+    assert torch.allclose(ready.margins(torch.tensor([[0.7, 0.1]])), torch.tensor([0.1]))
+    assert Regression.learn([1.0]).margins(torch.zeros(2, 1)) is None

@@ -122,6 +122,27 @@ class Collector:
         )
 
 
+def gathered(
+    passed: Iterable[tuple[Batch, Tensor]],
+    losses: Callable[[Tensor, Tensor], Tensor] | None = None,
+    *,
+    with_input: bool = False,
+) -> Collector:
+    """All that a pass gives, see `Predictor.passed`.
+
+    Args:
+        passed: Batches with their outputs.
+        losses: From outputs and targets to one loss a picture; None leaves them out.
+        with_input: Keep images too.
+    """
+    found = Collector()
+    for batch, logits in passed:
+        target = batch.target
+        known = None if losses is None or target is None else losses(logits, target.to(logits.device))
+        found.add(batch.index, logits, target=target, losses=known, image=batch.image if with_input else None)
+    return found
+
+
 def as_loader(given: Any, device: torch.device) -> AnyLoader:
     """A loader as a pass without training needs it: every picture once, unaugmented.
 

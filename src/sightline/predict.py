@@ -5,24 +5,36 @@ It needs a network, a target and the evaluation pipeline; all three come from an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
+from sightline.backends import openvino
 from sightline.bundle import Bundle
+from sightline.data.loading.any_loader import AnyLoader
+from sightline.data.loading.batch import Batch
 from sightline.data.loading.loaders import Loader
+from sightline.data.loading.streams import FEWEST, Streams
 from sightline.data.pipeline import EvaluationPipeline
 from sightline.data.rows.sources import as_items
 from sightline.data.showing.show import restored
-from sightline.errors import ImageError, ModelError, OptionError, listed
-from sightline.outputs import Collector, Outputs, as_loader
+from sightline.errors import ImageError, ModelError, OptionError, did_you_mean, listed
+from sightline.inference import AsItIs, Copied, Copying, Forward, content_of, overlapped
+from sightline.inference import evaluating as evaluating
+from sightline.inference import infer as infer
+from sightline.outputs import Outputs, as_loader, gathered
 from sightline.runtime import Precision, Runtime, plan_runtime
 from sightline.target import Target, Vocab
+
+Backend: TypeAlias = Literal["torch", "openvino"]
+BACKENDS: tuple[str, ...] = ("torch", "openvino")
+MANY = 256
+"""From how many pictures on it pays to fold the network, which takes as long as some 20 of them, and to start threads."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,6 +180,8 @@ class Predictor:
         self.model = model.to(self.runtime.device)
         self.target, self.pipeline, self.info = target, pipeline, info or {}
         self._activate = activate or target.activate
+        self._copying: Copying | None = None
+        self._kept: tuple[object, Forward] | None = None
 
     @classmethod
     def load(
@@ -176,23 +190,36 @@ class Predictor:
         device: str | torch.device | None = None,
         precision: Precision | None = None,
         model: nn.Module | None = None,
+        *,
+        backend: Backend = "torch",
     ) -> Predictor:
         """The predictor of an exported file. Nothing in the file is ever executed.
 
         Args:
             path: What `Learner.export` wrote.
             device: Where to compute; None takes the best that is there.
-            precision: 'fp32', 'bf16' or 'fp16'; None is what the learner computed in.
+            precision: 'fp32', 'bf16' or 'fp16'; None is what is fastest here, whatever the learner computed in: see
+                `plan_runtime`.
             model: The network for a file whose architecture is code of your own; its weights come from the file.
+            backend: What computes on a CPU: 'torch', or 'openvino', which compiles the network at its first batch, in some
+                seconds, and then is faster.
 
         Raises:
             BundleError: The file cannot be read, is no export of sightline, or does not fit.
+            MissingExtraError: The backend is not installed.
+            OptionError: There is no such backend, or it does not compute on this device.
         """
         bundle = Bundle.load(path)
         network = bundle.build(model)
         pipeline = EvaluationPipeline.from_preprocess(bundle.preprocess)
-        runtime = plan_runtime(device, precision or bundle.precision)
-        return cls(network, bundle.target, pipeline, runtime, bundle.manifest())
+        runtime = plan_runtime("cpu" if device is None and backend == "openvino" else device, precision)
+        copying = None
+        if backend != "torch":
+            runtime, copying = _by_backend(backend, runtime)
+        runtime.prepare_host()
+        predictor = cls(runtime.place(network), bundle.target, pipeline, runtime, bundle.manifest())
+        predictor._copying = copying
+        return predictor
 
     @property
     def vocab(self) -> Vocab | None:
@@ -228,28 +255,29 @@ class Predictor:
         loader = self.pipeline.loader([item], bs=1, num_workers=0, target=self.target)
         return restored(loader, loader.one_batch().image)[0][0]
 
-    def predict_many(self, items: Any, bs: int = 64, workers: int | None = None) -> Iterator[Prediction]:
+    def predict_many(self, items: Any, bs: int = 64, workers: int | None = None) -> Generator[Prediction]:
         """Predictions in the order of `items`, made batch by batch as they are asked for.
 
         A picture that cannot be read gives a prediction whose `error` says why.
 
         Args:
             items: Pictures, see `predict`; or a folder.
-            bs: Pictures a batch.
-            workers: Threads that decode; 0 decodes in this one.
+            bs: The most pictures a batch.
+            workers: Threads that decode, and for many pictures on a CPU also compute; 0 is this one alone.
         """
         sources: Sequence[Any] = list(as_items(items))
         place, target = self.runtime.device, self.target
         loader = self.pipeline.loader(sources, bs=bs, num_workers=workers, device=place, warn=False, target=target)
         position = 0
-        for batch in loader:
-            decided = self._decided(batch.image)
-            paths = [None] * batch.n if batch.paths is None else torch.from_numpy(batch.paths)
-            for row, (decision, probabilities), path in zip(batch.index.tolist(), decided, paths, strict=True):
-                yield from (self._failed(sources[i], loader.set_aside[i]) for i in range(position, row))
-                label = target.decode(decision if path is None else target.in_picture(decision, path))
-                yield Prediction(label, decision, probabilities, sources[row], None, self.vocab)
-                position = row + 1
+        with closing(self.passed(loader)) as passed:
+            for batch, logits in passed:
+                decided = self._decided(logits)
+                paths = [None] * batch.n if batch.paths is None else torch.from_numpy(batch.paths)
+                for row, (decision, probabilities), path in zip(batch.index.tolist(), decided, paths, strict=True):
+                    yield from (self._failed(sources[i], loader.set_aside[i]) for i in range(position, row))
+                    label = target.decode(decision if path is None else target.in_picture(decision, path))
+                    yield Prediction(label, decision, probabilities, sources[row], None, self.vocab)
+                    position = row + 1
         yield from (self._failed(sources[i], loader.set_aside[i]) for i in range(position, len(sources)))
 
     def outputs(
@@ -264,13 +292,8 @@ class Predictor:
     ) -> Outputs:
         """What `get_preds` gives, as a value that also knows which pictures it is about."""
         loader = self.dls.evaluation(ds_idx) if dl is None else as_loader(dl, self.runtime.device)
-        gathered = Collector()
-        for batch in loader:
-            image, target = batch.image.to(self.runtime.device), batch.target
-            logits = self.logits(image)
-            losses = self.target.loss(logits, target.to(logits.device)) if with_loss and target is not None else None
-            gathered.add(batch.index, logits, target=target, losses=losses, image=image if with_input else None)
-        return gathered.outputs(loader, self.target, act or self._activate, self.target.decide, reorder=reorder)
+        found = gathered(self.passed(loader), self.target.loss if with_loss else None, with_input=with_input)
+        return found.outputs(loader, self.target, act or self._activate, self.target.decide, reorder=reorder)
 
     def get_preds(
         self,
@@ -324,11 +347,46 @@ class Predictor:
 
     def logits(self, images: Tensor) -> Tensor:
         """Outputs `(N, K)`, float32, for prepared images `(N, C, H, W)`."""
-        with evaluating(self.model), torch.inference_mode():
-            return infer(self.model, images, self.runtime)
+        return self._forward(1)(images)
 
-    def _decided(self, images: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        logits = self.logits(images.to(self.runtime.device))
+    def passed(self, loader: AnyLoader) -> Generator[tuple[Batch, Tensor]]:
+        """Each batch of a loader with its outputs, float32 `(N, K)`, in order: by one thread a core where a CPU computes.
+
+        The network is taken as it is when the pass begins, and must not be trained before it ends.
+        """
+        ours = loader if isinstance(loader, Loader) else None
+        forward = self._forward(1 if ours is None else ours.n_used)
+        streams = self._streams(ours, forward)
+        if ours is not None and streams.count > 1:
+            yield from ours.used_in_streams(forward, streams)
+        elif self.runtime.device.type == "cuda":
+            yield from overlapped((batch.to(self.runtime.device) for batch in loader), forward)
+        else:
+            for batch in loader:
+                yield batch, forward(batch.image.to(self.runtime.device))
+
+    def _forward(self, pictures: int) -> Forward:
+        """What computes: for many pictures a folded copy, made anew for each pass, because weights may have changed since."""
+        if self._copying is None and pictures < MANY:
+            return AsItIs(self.model, self.runtime)
+        if self._copying is None:
+            return Copied(self.model, self.runtime, self.target.margins)
+        # What takes seconds to make is kept, as long as the network is the same.
+        content = content_of(self.model)
+        if self._kept is None or self._kept[0] != content:
+            self._kept = (content, Copied(self.model, self.runtime, self.target.margins, self._copying))
+        return self._kept[1]
+
+    def _streams(self, loader: Loader | None, forward: Forward) -> Streams:
+        on_cpu = loader is not None and loader.device.type == self.runtime.device.type == "cpu"
+        enough = MANY if self._copying is None else 2 * FEWEST
+        if loader is None or not on_cpu or not forward.concurrent or loader.n_used < enough:
+            return Streams(1)
+        if loader.options.random or loader.batches.custom_names:
+            return Streams(1)
+        return Streams.planned(loader.options.num_workers)
+
+    def _decided(self, logits: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         if logits.shape[1:] != (self.target.num_outputs,):
             raise ModelError(
                 f"The network gives outputs of shape {tuple(logits.shape)}, but labels need {self.target.num_outputs} outputs "
@@ -342,31 +400,21 @@ class Predictor:
         return Prediction(None, nothing, nothing, source, reason, self.vocab)
 
 
+def _by_backend(backend: str, runtime: Runtime) -> tuple[Runtime, Copying]:
+    """The runtime as a backend has it, and what makes copies for it."""
+    if backend != "openvino":
+        hint = did_you_mean(backend, BACKENDS)
+        raise OptionError(f"backend={backend!r} is not one of {', '.join(BACKENDS)}. {hint}".rstrip())
+    if runtime.device.type != "cpu":
+        raise OptionError(
+            f"backend='openvino' computes on the CPU, but device={str(runtime.device)!r}. Pass device='cpu', or leave one out."
+        )
+    openvino.require_openvino()
+    return runtime.with_channels_last(False), openvino.compiled
+
+
 def _names(vocab: Vocab | None) -> str:
     return "" if vocab is None else f": {listed(list(vocab), most=6)}"
-
-
-def infer(model: nn.Module, images: Tensor, runtime: Runtime) -> Tensor:
-    """The network's outputs, float32 `(N, K)`, for images `(N, C, H, W)` on its device, in the precision of `runtime`."""
-    if runtime.channels_last and images.ndim == 4:
-        images = images.contiguous(memory_format=torch.channels_last)
-    with runtime.autocast():
-        logits = model(images)
-    if not isinstance(logits, Tensor):
-        raise ModelError(f"The network returned a {type(logits).__name__}. Expected one tensor of outputs (N, K).")
-    return logits.float()
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode within a block; afterwards every layer is in the mode in which it was."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 def load_learner(fname: str | Path, cpu: bool = True) -> Predictor:

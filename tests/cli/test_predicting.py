@@ -93,3 +93,18 @@ def test_a_list_that_goes_into_a_pipe_shows_whole_paths_on_lines_of_their_own(fi
     lines = capsys.readouterr().out.splitlines()
     for path in (folders / "valid" / "red").iterdir():
         assert any(str(path) in line and "red" in line for line in lines)
+
+
+def test_in_thirty_two_bits_probabilities_are_the_same_to_the_last_digit_shown(finished_run, folders, tmp_path, monkeypatch):
+    monkeypatch.setenv("SIGHTLINE_PRECISION", "bf16")
+    tables = []
+    for number, options in enumerate(([], ["--fp32"], ["--fp32"])):
+        out = tmp_path / f"{number}.csv"
+        assert run("predict", finished_run / "model.safetensors", folders / "valid", "--csv", out, *options) == 0
+        tables.append(rows_of(out))
+    assert tables[0] != tables[1] == tables[2]
+
+
+def test_a_backend_that_there_is_not_is_named(finished_run, folders, shown):
+    assert run("predict", finished_run / "model.safetensors", folders, "--backend", "onnx") == 1
+    assert "backend='onnx' is not one of torch, openvino" in shown()

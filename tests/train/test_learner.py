@@ -745,9 +745,12 @@ def test_saving_where_nothing_can_be_written_or_without_a_name_is_refused(learn,
         learn.save("")
 
 
-def test_training_in_bf16_exports_a_file_that_computes_in_bf16(dls, tmp_path):
+def test_what_was_trained_in_bf16_predicts_in_what_is_planned_where_it_is_loaded(dls, tmp_path, monkeypatch):
     learn = vision_learner(dls, resnet18, pretrained=False).to_bf16()
-    loaded = load_learner(learn.export(tmp_path / "x.safetensors"))
+    file = learn.export(tmp_path / "x.safetensors")
+    assert load_learner(file).runtime.precision == "fp32"
+    monkeypatch.setenv("SIGHTLINE_PRECISION", "bf16")
+    loaded = load_learner(file)
     assert loaded.runtime.precision == "bf16"
     path = dls.valid.items[0]
     assert torch.equal(loaded.predict(path).probabilities, learn.predict(path).probabilities)

@@ -26,6 +26,7 @@ from sightline.errors import BundleError, OptionError, SightlineWarning
 from sightline.metrics.single_label import error_rate
 from sightline.target import SingleLabel, Vocab
 from sightline.train import tta
+from sightline.train.events import Callback
 from sightline.train.learner import Learner
 
 STATS = ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
@@ -365,3 +366,31 @@ def test_points_are_drawn_where_they_are_and_where_they_were_taken_for(tmp_path)
     assert axis.get_title() == ""
     with pytest.raises(OptionError, match="points, which move with the picture"):
         learn.tta()
+
+
+# -------------------------------------------------------------------- many pictures
+
+
+def test_many_pictures_go_the_way_of_the_predictor_to_the_same_end(learn, monkeypatch):
+    slow = learn.get_preds(with_input=True, with_decoded=True, with_loss=True)
+    torch.manual_seed(1)
+    learn.get_preds()
+    state = torch.get_rng_state()
+    monkeypatch.setattr("sightline.train.readouts.MANY", 4)
+    monkeypatch.setattr("sightline.predict.MANY", 4)
+    monkeypatch.setattr(learn, "_do_validate", None)
+    for found, expected in zip(learn.get_preds(with_input=True, with_decoded=True, with_loss=True), slow, strict=True):
+        assert torch.allclose(found, expected, atol=1e-5)
+    torch.manual_seed(1)
+    learn.get_preds()
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_callbacks_see_every_batch_however_many_there_are(learn, monkeypatch):
+    monkeypatch.setattr("sightline.train.readouts.MANY", 4)
+    seen = []
+    learn.get_preds(cbs=Callback(after_pred=lambda cb: seen.append(len(cb.pred))))
+    assert sum(seen) == learn.dls.valid.n
+    learn.add_cb(Callback(before_validate=lambda cb: seen.clear()))
+    learn.get_preds()
+    assert seen == []

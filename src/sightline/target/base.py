@@ -78,6 +78,10 @@ class Target(ABC):
     def decide(self, probabilities: Tensor) -> Tensor:
         """Decisions from what `activate` returned: int64 `(N,)`, bool `(N, K)`, or the values themselves."""
 
+    def margins(self, logits: Tensor) -> Tensor | None:
+        """How far outputs `(N, K)` are from those of another decision: float `(N,)`; None where nothing is decided."""
+        return None
+
     @abstractmethod
     def decode(self, decision: Tensor) -> Any:
         """The label that one decision (a row of what `decide` or `encode` returned) stands for."""

@@ -107,6 +107,10 @@ class SingleLabel(Target):
     def decide(self, probabilities: Tensor) -> Tensor:
         return probabilities.argmax(dim=-1)
 
+    def margins(self, logits: Tensor) -> Tensor:
+        first, second = logits.float().topk(2, dim=-1).values.unbind(-1)
+        return first - second
+
     def decode(self, decision: Tensor) -> Label:
         return self.names[int(decision)]  # type: ignore[no-any-return]
 
@@ -206,6 +210,10 @@ class MultiLabel(Target):
 
     def decide(self, probabilities: Tensor) -> Tensor:
         return probabilities > torch.as_tensor(self.thresholds, dtype=probabilities.dtype, device=probabilities.device)
+
+    def margins(self, logits: Tensor) -> Tensor:
+        thresholds = torch.as_tensor(self.thresholds, dtype=torch.float32, device=logits.device)
+        return (logits.float() - (thresholds if self.activated else thresholds.logit())).abs().amin(dim=-1)
 
     def decode(self, decision: Tensor) -> list[Label]:
         return [self.names[int(i)] for i in decision.bool().nonzero().flatten()]

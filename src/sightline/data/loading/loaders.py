@@ -1,32 +1,35 @@
 """Loaders: rows of a table -> batches on the device.
 
-Pictures are decoded in threads (Pillow lets go of Python's lock while it decodes), a few batches ahead of the one in use, and
-augmented and normalised as one batch on the device. Which rows a batch holds and how they are augmented follows from seed,
-epoch and row alone, so the number of threads changes nothing but the time.
+Pictures are decoded in threads (Pillow lets go of Python's lock while it decodes) and kept as uint8 pixels, so that later
+passes only gather them; they are augmented and normalised as one batch on the device. Which rows a batch holds and how they are
+augmented follows from seed, epoch and row alone: the number of threads and what is kept change nothing but the time.
 """
 
 from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import fields, replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from sightline.data.cache.shelf import Shelf
 from sightline.data.loading.any_loader import AnyLoader, LoaderOptions, Rows, settled
 from sightline.data.loading.batch import Batch
+from sightline.data.loading.gathering import Gathered, Gatherer
 from sightline.data.loading.order import pass_keys
-from sightline.data.loading.samples import DecodedSamples, Part, Pixels, Sample
-from sightline.data.loading.threads import decoded
+from sightline.data.loading.reading import Reading, plan_reading
+from sightline.data.loading.samples import DecodedSamples, Part
+from sightline.data.loading.streams import Streams, in_streams
+from sightline.data.loading.threads import Decoded
 from sightline.data.rows.getters import Pipeline
 from sightline.data.rows.sources import named_reasons, reason_in
 from sightline.data.transforms.batch_pipeline import BatchPipeline, flattened, order_of
-from sightline.data.transforms.chance import Floats, ItemDraw
+from sightline.data.transforms.chance import Floats
 from sightline.data.transforms.composition import Lookup
 from sightline.data.transforms.item_pipeline import ItemPipeline
 from sightline.data.transforms.points import check_size
@@ -34,12 +37,13 @@ from sightline.data.transforms.user_transforms import IntToFloatTensor, ToTensor
 from sightline.errors import DataError, ImageError, OptionError, SightlineWarning, counted
 from sightline.runtime import default_workers, plan_runtime
 
-PREFETCH = 2
-"""How many batches are decoded ahead of the one that is in use."""
-
 
 class Loader(AnyLoader):
-    """Batches of the rows of one part."""
+    """Batches of the rows of one part.
+
+    Attributes:
+        decodes: How many pictures were decoded for the batches that it gave.
+    """
 
     def __init__(self, part: Part, batches: BatchPipeline, options: LoaderOptions, device: torch.device) -> None:
         self.part = part
@@ -48,7 +52,14 @@ class Loader(AnyLoader):
         self.device = device
         self.epoch = 0
         self.set_aside = {}
+        self.decodes = 0
         self._looks = 0
+        self._planned: tuple[Part, Reading] | None = None
+        self._told_problem = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy, here or in another process, opens files of the cache for itself.
+        return self.__dict__ | {"_planned": None}
 
     def __len__(self) -> int:
         return math.ceil(self.n_used / self.bs)
@@ -93,6 +104,18 @@ class Loader(AnyLoader):
     def num_workers(self) -> int:
         """Threads that decode."""
         return default_workers() if self.options.num_workers is None else self.options.num_workers
+
+    @property
+    def reads(self) -> Reading:
+        """How pictures are read, and why so."""
+        if self._planned is None or self._planned[0] is not self.part:
+            self._planned = (self.part, plan_reading(self.part, self.options))
+        return self._planned[1]
+
+    @property
+    def reading(self) -> str:
+        """The same in words."""
+        return self.reads.sentence(self.num_workers, self.reads.bytes)
 
     @property
     def items(self) -> Any:
@@ -169,9 +192,7 @@ class Loader(AnyLoader):
 
     def __iter__(self) -> Iterator[Batch]:
         epoch = self.epoch
-        # On a CPU the network computes with every core, and threads that decode meanwhile make its own wait for one another
-        # (measured: an epoch of small pictures took 14 times as long). There, all cores decode, then all cores compute.
-        yield from self._pass(epoch, 0 if self.device.type == "cpu" else PREFETCH)
+        yield from self._pass(epoch)
         self.epoch = epoch + 1
 
     def one_batch(self) -> Batch:
@@ -185,7 +206,7 @@ class Loader(AnyLoader):
             DataError: There is none.
         """
         try:
-            return self._first(self._pass(epoch, 0))
+            return self._first(self._pass(epoch, keep=False))
         except DataError as error:
             failed = [row for row in self.rows.tolist() if row in self.set_aside]
             if not failed:
@@ -214,55 +235,49 @@ class Loader(AnyLoader):
 
     def order(self, epoch: int) -> Rows:
         """int64, the rows in the order of one epoch, cut to what the pass uses."""
-        return self._row(self.keys(epoch))
+        return self._gatherer.rows_of(self.keys(epoch))
 
     def keys(self, epoch: int) -> Rows:
         """int64, what `order` gives; a row that comes again in an epoch has another key, and so another augmentation."""
         return pass_keys(self.options, epoch, self.rows, self.n_used, len(self.part.samples))
 
-    def _row(self, keys: Rows) -> Rows:
-        return keys % max(1, len(self.part.samples))
+    def sample(self, key: int, epoch: int) -> Decoded:
+        """One picture by its row (or key, see `keys`), or why it cannot be read; decoded if it is not kept."""
+        return self._gatherer.sample(key, epoch, keep=False)
 
-    def sample(self, key: int, epoch: int) -> Sample | ImageError:
-        """One picture by its row (or key, see `keys`), or why it cannot be read."""
-        row = key % max(1, len(self.part.samples))
-        try:
-            return self.part.sample(row, ItemDraw(self.options.random, self.options.seed, epoch, key))
-        except ImageError as error:
-            return error
+    @property
+    def _gatherer(self) -> Gatherer:
+        return Gatherer(self.part, self.options, self.reads, self.num_workers, self.device)
 
-    def finish(self, samples: Sequence[Sample], keys: Rows, epoch: int) -> Batch:
-        """The batch of some pictures, made on the device; for `keys` see there.
+    def _finished(self, raw: Gathered, epoch: int) -> Batch | None:
+        """The batch on the device, augmented and normalised; None where there is nothing to make it of.
 
         Raises:
             OptionError: The pictures have several sizes.
         """
-        rows = self._row(keys)
-        stacked = torch.from_numpy(self._stack([sample.pixels for sample in samples], rows))
-        if self.device.type == "cuda":
-            stacked = stacked.pin_memory()
-        raw = stacked.to(self.device, non_blocking=True)
+        keys = raw.keys
+        # One picture alone is not trained on, as in `n_used`.
+        if raw.pixels is None or (raw.failed and self.options.training and len(keys) == 1):
+            return None
+        rows, pixels = self._gatherer.rows_of(keys), raw.pixels.to(self.device, non_blocking=True)
         lookup = None
         if self.options.random:
             chance: dict[str, Any] = {"seed": self.options.seed, "epoch": epoch, "rows": keys}
-            lookup = self.batches.lookup((raw.shape[1], raw.shape[2]), **chance) if self.part.labels_move else None
-            image = self.batches.train(raw, **chance, lookup=lookup)
+            lookup = self.batches.lookup((pixels.shape[1], pixels.shape[2]), **chance) if self.part.labels_move else None
+            image = self.batches.train(pixels, **chance, lookup=lookup)
         else:
-            image = self.batches.evaluate(raw)
+            image = self.batches.evaluate(pixels)
         targets = None if self.part.targets is None else self.part.targets[torch.from_numpy(rows)]
-        paths = self._paths(samples, image, lookup) if self.part.labels_move else None
+        paths = None if raw.paths is None else self._paths((pixels.shape[1], pixels.shape[2]), image, lookup) @ raw.paths
         if targets is not None and paths is not None and self.part.target is not None:
             targets = self.part.target.placed(targets, torch.from_numpy(paths))
         return Batch(image, None if targets is None else targets.to(self.device, non_blocking=True), rows, paths)
 
-    def _paths(self, samples: Sequence[Sample], image: Tensor, lookup: Lookup | None) -> Floats:
-        """From pixels of each picture as it was read to -1..1 of `image`: float64 `(N, 3, 3)`."""
-        height, width = samples[0].pixels.shape[:2]
-        evaluation = self.batches.geometry.evaluation_path
-        paths, size = evaluation((height, width)) if lookup is None else (lookup.paths(), lookup.size)
+    def _paths(self, picture: tuple[int, int], image: Tensor, lookup: Lookup | None) -> Floats:
+        """From pixels of pictures of a size (height, width) before the transforms of batches to -1..1 of `image`."""
+        paths, size = self.batches.geometry.evaluation_path(picture) if lookup is None else (lookup.paths(), lookup.size)
         check_size(size, (image.shape[-2], image.shape[-1]))
-        found: Floats = paths @ np.stack([sample.path for sample in samples if sample.path is not None])
-        return found
+        return paths
 
     def raw_batch(self) -> Tensor:
         """uint8 `(N, H, W, C)` on the device: the first batch of the present epoch before the transforms of batches.
@@ -271,14 +286,11 @@ class Loader(AnyLoader):
             DataError: There is none.
         """
         keys = self.keys(self.epoch)[: self.bs]
-        with closing(decoded([keys], lambda key: self.sample(key, self.epoch), self.num_workers, 0)) as samples:
-            found = [
-                (key, sample.pixels) for key, sample in zip(keys, next(samples), strict=True) if isinstance(sample, Sample)
-            ]
-        if not found:
+        with closing(self._gatherer.batches([keys], self.epoch, keep=False)) as batches:
+            pixels = next(batches).pixels
+        if pixels is None:
             raise DataError(f"None of the first {counted(len(keys), 'picture')} can be read.")
-        stacked = self._stack([pixels for _, pixels in found], self._row(np.array([key for key, _ in found])))
-        return torch.from_numpy(stacked).to(self.device)
+        return pixels.to(self.device)
 
     @property
     def stats(self) -> tuple[Sequence[float], Sequence[float]] | None:
@@ -288,24 +300,70 @@ class Loader(AnyLoader):
             return None
         return normalize.mean, normalize.std
 
-    def _pass(self, epoch: int, prefetch: int) -> Generator[Batch]:
-        order = self.keys(epoch)
-        groups = [order[start : start + self.bs] for start in range(0, len(order), self.bs)]
-        with closing(decoded(groups, lambda key: self.sample(key, epoch), self.num_workers, prefetch)) as samples:
-            for keys, results in zip(groups, samples, strict=True):
-                batch = self._batch(keys, results, epoch)
+    def _pass(self, epoch: int, *, keep: bool = True) -> Generator[Batch]:
+        """The batches of an epoch; without `keep`, nothing is kept or made ahead."""
+        gatherer = self._gatherer
+        groups = self._groups(epoch, self.bs)
+        with self._keeping(gatherer, epoch, keep), closing(gatherer.batches(groups, epoch, keep=keep)) as batches:
+            for raw in batches:
+                self._count(raw)
+                batch = self._finished(raw, epoch)
                 if batch is not None:
                     yield batch
 
-    def _batch(self, keys: Rows, results: list[Sample | ImageError], epoch: int) -> Batch | None:
-        rows = self._row(keys).tolist()
-        failed = {row: result for row, result in zip(rows, results, strict=True) if isinstance(result, ImageError)}
-        self._note(failed)
-        kept = keys[[row not in failed for row in rows]] if failed else keys
-        # One picture alone is not trained on, as in `n_used`.
-        if len(kept) == 0 or (failed and self.options.training and len(kept) == 1):
-            return None
-        return self.finish([result for result in results if not isinstance(result, ImageError)], kept, epoch)
+    def used_in_streams(self, use: Callable[[Tensor], Tensor], streams: Streams) -> Generator[tuple[Batch, Tensor]]:
+        """One pass without chance: each batch, and what `use` gives for its image, several of them made and used at once.
+
+        Args:
+            use: Called with the first batch alone, then from several threads at once.
+            streams: How many threads; they end with this iterator, however it ends. Small passes take small batches.
+        """
+        epoch, gatherer = self.epoch, replace(self._gatherer, workers=0)
+
+        def made(keys: Rows) -> tuple[Gathered, Batch | None, Tensor | None]:
+            with closing(gatherer.batches([keys], epoch, keep=True)) as batches:
+                raw = next(batches)
+            batch = self._finished(raw, epoch)
+            return raw, batch, None if batch is None else use(batch.image)
+
+        groups = iter(self._groups(epoch, streams.batch_size(self.n_used, self.bs)))
+
+        def results() -> Generator[tuple[Gathered, Batch | None, Tensor | None]]:
+            # One alone until there is a batch: what `use` makes of the first must not depend on which thread is quicker.
+            for one in map(made, groups):
+                yield one
+                if one[1] is not None:
+                    break
+            yield from in_streams(groups, made, streams)
+
+        with self._keeping(gatherer, epoch, True), closing(results()) as found:
+            for raw, batch, result in found:
+                self._count(raw)
+                if batch is not None and result is not None:
+                    yield batch, result
+        self.epoch = epoch + 1
+
+    def _groups(self, epoch: int, size: int) -> list[Rows]:
+        order = self.keys(epoch)
+        return [order[start : start + size] for start in range(0, len(order), size)]
+
+    @contextmanager
+    def _keeping(self, gatherer: Gatherer, epoch: int, keep: bool) -> Iterator[None]:
+        """A block that goes through all pictures, after which what is kept of them is complete."""
+        kept = gatherer.reads.kept if keep else None
+        try:
+            yield
+            if kept is not None:
+                self.decodes += gatherer.keep_left_over(epoch)
+        finally:
+            if kept is not None:
+                kept.end_pass()
+        if kept is not None:
+            self._tell(kept.shelf)
+
+    def _count(self, raw: Gathered) -> None:
+        self.decodes += raw.decodes
+        self._note(raw.failed)
 
     def _note(self, failed: dict[int, ImageError]) -> None:
         new = {row: reason_in(error) for row, error in failed.items() if row not in self.set_aside}
@@ -321,13 +379,10 @@ class Loader(AnyLoader):
             stacklevel=2,
         )
 
-    def _stack(self, pixels: Sequence[Pixels], rows: Rows) -> Pixels:
-        for row, sample in zip(rows, pixels, strict=True):
-            if sample.shape != pixels[0].shape:
-                first, other = (f"{s.shape[1]} x {s.shape[0]}" for s in (pixels[0], sample))
-                names = [self.part.samples.name(int(r)) for r in (rows[0], row)]
-                raise OptionError(
-                    f"Pictures of several sizes cannot make one batch: {names[0]!r} is {first} pixels (width x height), "
-                    f"{names[1]!r} is {other}. Expected one size for all; add item_tfms=Resize(224)."
-                )
-        return np.stack(pixels)
+    def _tell(self, shelf: Shelf) -> None:
+        """Warns once that pictures are decoded anew because the cache takes no more, if that was not to be known before."""
+        if shelf.problem and not shelf.folder.refusal and not self._told_problem and self.options.warn:
+            self._told_problem = True
+            warnings.warn(
+                f"Pictures that are not kept are decoded in each epoch: {shelf.problem}.", SightlineWarning, stacklevel=2
+            )

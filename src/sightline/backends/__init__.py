@@ -1,0 +1,1 @@
+"""Backends: what may compute in place of PyTorch where nothing is learned."""

@@ -1,0 +1,92 @@
+"""How a network computes when it does not learn."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from sightline.data.loading.batch import Batch
+from sightline.inference import AsItIs, Copied, content_of, overlapped
+from sightline.model.folding import Copy
+from sightline.runtime import plan_runtime
+from sightline.target import MultiLabel, SingleLabel, Vocab
+
+TARGET = SingleLabel(Vocab(["a", "b"]))
+
+
+class Recalled(nn.Module):
+    """Its outputs are its pixels; how many pictures it was given is noted."""
+
+    def __init__(self, off: float = 0.0) -> None:
+        super().__init__()
+        self.off = off
+        self.given: list[int] = []
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.given.append(len(x))
+        return x.flatten(1) + torch.tensor([0.0, self.off], device=x.device)
+
+
+def copied(off: float, error: float, exact: nn.Module, target=TARGET) -> Copied:
+    made = Copy(Recalled(off), exact, error)
+    return Copied(nn.Identity(), plan_runtime("cpu", "bf16"), target.margins, lambda model, images, dtype: made)
+
+
+def pictures(*margins: float) -> torch.Tensor:
+    return torch.tensor([[margin, 0.0] for margin in margins]).reshape(-1, 2, 1, 1)
+
+
+def test_in_sixteen_bits_what_is_nearly_undecided_is_decided_in_thirty_two():
+    exact = Recalled()
+    found = copied(0.5, 0.3, exact)(pictures(2.0, 0.4, -3.0, 1.0))
+    assert exact.given == [2]  # margins of the copy: 1.5, 0.1, 3.5, 0.5; those below 2.5 * 0.3 are computed again
+    assert found[:, 0].sub(found[:, 1]).tolist() == [1.5, 0.4000000059604645, -3.5, 1.0]
+
+
+def test_labels_by_threshold_are_near_when_one_of_them_is():
+    target = MultiLabel(Vocab(["a", "b"]), thresholds=0.5)
+    exact = Recalled()
+    copied(0.5, 0.1, exact, target)(torch.tensor([[3.0, 4.0], [3.0, -0.4]]).reshape(2, 2, 1, 1))
+    assert exact.given == [1]
+
+
+def test_in_thirty_two_bits_nothing_is_computed_twice():
+    exact = Recalled()
+    made = Copy(Recalled(0.5), exact, 1.0)
+    forward = Copied(nn.Identity(), plan_runtime("cpu", "fp32"), TARGET.margins, lambda model, images, dtype: made)
+    forward(pictures(0.1))
+    assert exact.given == []
+
+
+def test_what_cannot_be_copied_computes_as_it_is():
+    network = nn.Sequential(nn.Flatten(), nn.Dropout(0.9)).train()
+    runtime = plan_runtime("cpu", "fp32")
+    forward = Copied(network, runtime, TARGET.margins, lambda model, images, dtype: None)
+    images = pictures(1.0, 2.0)
+    assert torch.equal(forward(images), AsItIs(network, runtime)(images))
+    assert network.training
+
+
+def test_a_change_that_leaves_the_version_as_it_is_is_noticed():
+    network = nn.Sequential(nn.Conv2d(3, 5, 3), nn.BatchNorm2d(5)).to(memory_format=torch.channels_last)
+    before = content_of(network)
+    assert content_of(network) == before
+    version = network[0].weight._version
+    network[0].weight.data[2, 1, 0, 0] *= 1.0001
+    assert network[0].weight._version == version
+    assert content_of(network) != before
+    network[0].weight.data[2, 1, 0, 0] = 0.0
+    assert len({before, content_of(network), content_of(network.to(torch.bfloat16))}) == 3
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_on_a_gpu_outputs_come_to_the_host_in_order():
+    batches = [Batch(pictures(*range(n)).cuda(), None, np.arange(n)) for n in (3, 1, 2)]
+    found = list(overlapped(batches, AsItIs(Recalled().cuda(), plan_runtime("cuda", "fp32"))))
+    assert [batch for batch, _ in found] == batches
+    for batch, logits in found:
+        assert logits.device.type == "cpu"
+        assert torch.equal(logits, batch.image.flatten(1).cpu())
