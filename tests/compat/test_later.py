@@ -24,8 +24,8 @@ def test_a_module_hands_on_what_is_asked_and_what_is_set(monkeypatch):
     plt = LaterModule("matplotlib.pyplot")
     assert plt.figure is matplotlib.pyplot.figure
     assert dir(plt) == dir(matplotlib.pyplot)
-    monkeypatch.setattr(plt, "show", "set")
-    assert matplotlib.pyplot.show == "set"
+    monkeypatch.setattr(plt, "rcdefaults", "set")
+    assert matplotlib.pyplot.rcdefaults == "set"
     plt.of_a_script = 1
     del plt.of_a_script
     with pytest.raises(AttributeError, match="of_a_script"):

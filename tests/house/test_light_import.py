@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 
@@ -79,13 +78,3 @@ def test_training_a_network_of_torchvision_needs_no_other_zoo_and_no_figures(col
 
 def test_the_check_sees_a_heavy_import():
     assert loaded_by("import sightline, numpy", TORCH) == ["numpy"]
-
-
-@pytest.mark.parametrize("policy", [None, "ACTIVE"])
-def test_threads_wait_without_spinning_unless_the_user_says_otherwise(policy):
-    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
-    if policy is not None:
-        environment["OMP_WAIT_POLICY"] = policy
-    program = "import os, sightline; print(os.environ['OMP_WAIT_POLICY'])"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment)
-    assert done.stdout.strip() == (policy or "PASSIVE")
