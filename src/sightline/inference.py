@@ -173,4 +173,4 @@ def _sum_of_bits(tensor: Tensor) -> int:
     flat = tensor.as_strided((tensor.numel(),), (1,)) if dense else tensor.reshape(-1)
     data = flat.view(torch.uint8).numpy()
     whole = len(data) // 8 * 8
-    return int(np.add.reduce(data[:whole].view(np.uint64))) + int.from_bytes(data[whole:].tobytes(), "little")
+    return int(np.sum(data[:whole].view(np.uint64))) + int.from_bytes(data[whole:].tobytes(), "little")

@@ -33,7 +33,7 @@ class Taps(NamedTuple):
     def averaging(cls, n: int, m: int) -> Taps:
         """Averages of the pixels that each of m pixels covers of n, those covered in part counted whole."""
         first, end = np.arange(m) * n // m, -(np.arange(1, m + 1) * -n // m)
-        places = first[:, None] + np.arange((end - first).max())
+        places = first[:, None] + np.arange(np.max(end - first))
         return cls(np.minimum(places, n - 1), (places < end[:, None]) / (end - first)[:, None])
 
     @classmethod
@@ -51,9 +51,9 @@ class Taps(NamedTuple):
         places, shares = self.places[other.places], other.weights[:, :, None] * self.weights[other.places]
         first = places.min(axis=(1, 2))
         offsets = places - first[:, None, None]
-        weights = np.zeros((len(first), offsets.max() + 1))
+        weights = np.zeros((len(first), np.max(offsets) + 1))
         np.add.at(weights, (np.arange(len(first))[:, None, None], offsets), shares)
-        return Taps(np.minimum(first[:, None] + np.arange(weights.shape[1]), self.places.max()), weights)
+        return Taps(np.minimum(first[:, None] + np.arange(weights.shape[1]), np.max(self.places)), weights)
 
 
 class Averaging:
