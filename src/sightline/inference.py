@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import replace
 from typing import Protocol, TypeAlias
 
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 from sightline.data.loading.batch import Batch
 from sightline.errors import ModelError
 from sightline.model.folding import Copy, folded, is_stateless
+from sightline.model.modes import evaluating
 from sightline.runtime import Runtime
 
 CLOSE = 2.5
@@ -126,18 +126,6 @@ def infer(model: Callable[[Tensor], object], images: Tensor, runtime: Runtime) -
     if not isinstance(logits, Tensor):
         raise ModelError(f"The network returned a {type(logits).__name__}. Expected one tensor of outputs (N, K).")
     return logits.float()
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode within a block; afterwards every layer is in the mode in which it was."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 def overlapped(batches: Iterable[Batch], forward: Forward) -> Generator[tuple[Batch, Tensor]]:

@@ -25,8 +25,6 @@ from sightline.data.rows.sources import as_items
 from sightline.data.showing.show import restored
 from sightline.errors import ImageError, ModelError, OptionError, did_you_mean, listed
 from sightline.inference import AsItIs, Copied, Copying, Forward, content_of, overlapped
-from sightline.inference import evaluating as evaluating
-from sightline.inference import infer as infer
 from sightline.outputs import Outputs, as_loader, gathered
 from sightline.runtime import Precision, Runtime, plan_runtime
 from sightline.target import Target, Vocab

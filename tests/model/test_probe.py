@@ -8,7 +8,8 @@ from torch import nn
 from torchvision import models
 
 from sightline.errors import ModelError
-from sightline.model.probe import evaluating, measure, squares
+from sightline.model.modes import evaluating
+from sightline.model.probe import measure, squares
 from sightline.model.vision import check_input, create_vision_model
 
 

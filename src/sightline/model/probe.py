@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from sightline.errors import ModelError
+from sightline.model.modes import evaluating
 from sightline.preprocess import Size
 
 SIZES_TO_TRY: tuple[int, ...] = (32, 64, 128, 224, 256, 384, 512)
@@ -29,19 +29,6 @@ class Features:
     count: int
     pooled: bool
     size: Size
-
-
-@contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients; every layer's own mode comes back afterwards, and no statistics change."""
-    training = [layer for layer in module.modules() if layer.training]
-    module.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        for layer in training:
-            layer.training = True
 
 
 def blank(module: nn.Module, n_in: int, size: Size) -> Tensor:

@@ -7,7 +7,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from sightline.model.probe import SIZES_TO_TRY, blank, evaluating, squares
+from sightline.model.modes import evaluating
+from sightline.model.probe import SIZES_TO_TRY, blank, squares
 from sightline.preprocess import Size
 
 TOKENS = 3

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from sightline.errors import SightlineWarning
-from sightline.inference import evaluating
+from sightline.model.modes import evaluating
 from sightline.runtime import Runtime
 from sightline.runtime.devices import bf16_instructions
 
@@ -123,6 +123,6 @@ def _operations(learn: Learner) -> float:
     if pre is None or pre.output_size is None:
         return 0.0
     picture = torch.zeros(1, pre.channels, *pre.output_size, device=learn.runtime.device)
-    with FlopCounterMode(display=False) as counter, evaluating(learn.model), torch.no_grad():
+    with FlopCounterMode(display=False) as counter, evaluating(learn.model):
         learn.model(picture)
     return 3.0 * float(counter.get_total_flops())

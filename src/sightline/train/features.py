@@ -22,7 +22,7 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from sightline.data.loading.batch import Batch
 from sightline.errors import OptionError, TrainingError, did_you_mean, listed
-from sightline.predict import evaluating
+from sightline.model.modes import evaluating
 from sightline.train.events import Callback
 from sightline.train.feature_loaders import FeatureBatch, TrainingFeatures, ValidationFeatures
 

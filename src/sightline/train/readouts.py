@@ -19,9 +19,10 @@ from sightline.data.loading.batch import Batch
 from sightline.data.loading.loaders import Loader
 from sightline.errors import BundleError, OptionError, listed
 from sightline.losses.objective import Objective
+from sightline.model.modes import evaluating
 from sightline.model.vision import ModelSpec
 from sightline.outputs import Collector, Outputs, as_loader, gathered
-from sightline.predict import MANY, Prediction, Predictor, evaluating
+from sightline.predict import MANY, Prediction, Predictor
 from sightline.runtime import Runtime
 from sightline.target import Target
 from sightline.train import tta

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor, nn
 
 from sightline.errors import counted, name_of
+from sightline.inference import infer
 from sightline.metrics.gathering import named_metrics
-from sightline.predict import evaluating, infer
+from sightline.model.modes import evaluating
 
 if TYPE_CHECKING:
     from sightline.train.learner import Learner
@@ -85,7 +85,7 @@ def _pass_through(learn: Learner, images: Tensor) -> list[Line]:
     leaves = [(name, module) for name, module in learn.model.named_modules() if not list(module.children())]
     handles = [module.register_forward_hook(hook(name)) for name, module in leaves]
     try:
-        with evaluating(learn.model), torch.no_grad():
+        with evaluating(learn.model):
             infer(learn.model, images, learn.runtime)
     finally:
         for handle in handles:

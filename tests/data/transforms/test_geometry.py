@@ -18,7 +18,7 @@ from sightline.data.transforms.colour import Lighting
 from sightline.data.transforms.composition import Geometry, box_matrices
 from sightline.data.transforms.geometry import Dihedral, Flip, Geometric, RandomResizedCropGPU, Rotate, Warp, Zoom
 from sightline.data.transforms.recolour import LogitChange
-from sightline.data.transforms.resample import resample
+from sightline.data.transforms.resample import Resampling
 from sightline.errors import OptionError
 
 COUNT = 20_000
@@ -231,14 +231,14 @@ def test_a_picture_too_flat_for_any_box_gives_its_centre() -> None:
 def test_a_box_is_resampled_like_the_cut_picture(align_corners: bool) -> None:
     images = torch.rand(2, 3, 30, 40)
     boxes = np.array([[3.0, 5.0, 20.0, 16.0], [0.0, 0.0, 30.0, 40.0]])
-    seen = resample(
+    seen = Resampling.of(
         images,
         box_matrices(boxes, (30, 40), align_corners),
         (24, 24),
         shrink=np.ones(2),
         pad_mode="border",
         align_corners=align_corners,
-    )
+    ).seen(images)
     for image, (top, left, height, width), result in zip(images, boxes.astype(int), seen, strict=True):
         cut = image[None, :, top : top + height, left : left + width]
         expected = F.interpolate(cut, size=(24, 24), mode="bilinear", align_corners=align_corners)[0]

@@ -28,7 +28,7 @@ class Lookup:
         matrices: float64 `(N, 3, 3)`, from output to input coordinates in -1..1.
         picture: Input (height, width) in pixels.
         size: Output (height, width) in pixels.
-        shrink: float64 `(N,)`, by how much each picture is first made smaller; see `resample`.
+        shrink: float64 `(N,)`, by how much each picture is first made smaller; see `Resampling`.
         align_corners: As in `Geometric`.
         moves: Whether there is anything to look up.
     """

@@ -52,7 +52,18 @@ class Resampling:
         pad_mode: str = "reflection",
         align_corners: bool = True,
     ) -> Resampling:
-        """For a batch of pictures; for all else see `resample`."""
+        """For pictures seen through their matrices.
+
+        Args:
+            images: uint8 or float `(N, C, H, W)`; their size and device alone count.
+            matrices: float64 `(N, 3, 3)` on the host, from output to input coordinates in -1..1.
+            size: (h, w).
+            shrink: float64 `(N,)`, by how much each picture is first made smaller by averaging areas; 1 for not at all.
+                Pictures that need the same are resampled together, which is all of them unless boxes of their own are cut.
+            mode: 'bilinear', 'nearest' or 'bicubic'.
+            pad_mode: 'reflection', 'border' or 'zeros'.
+            align_corners: Whether -1 and 1 are the centres of the outermost pixels instead of their outer edges.
+        """
         picture = (images.shape[-2], images.shape[-1])
         on = on_device(matrices, images)
         ys, xs = (_places(count, align_corners, on) for count in size)
@@ -81,37 +92,8 @@ class Resampling:
         return F.grid_sample(images, places.div_(depth).permute(0, 2, 3, 1), **self.options)
 
 
-def resample(
-    images: torch.Tensor,
-    matrices: Floats,
-    size: Size,
-    *,
-    shrink: Floats,
-    mode: str = "bilinear",
-    pad_mode: str = "reflection",
-    align_corners: bool = True,
-) -> torch.Tensor:
-    """The pictures seen through their matrices.
-
-    Args:
-        images: uint8 or float `(N, C, H, W)`.
-        matrices: float64 `(N, 3, 3)` on the host, from output to input coordinates in -1..1.
-        size: (h, w).
-        shrink: float64 `(N,)`, by how much each picture is first made smaller by averaging areas; 1 for not at all. Pictures
-            that need the same are resampled together, which is all of them unless boxes of their own are cut.
-        mode: 'bilinear', 'nearest' or 'bicubic'.
-        pad_mode: 'reflection', 'border' or 'zeros'.
-        align_corners: Whether -1 and 1 are the centres of the outermost pixels instead of their outer edges.
-
-    Returns:
-        float `(N, C, h, w)`.
-    """
-    options: dict[str, Any] = {"shrink": shrink, "mode": mode, "pad_mode": pad_mode, "align_corners": align_corners}
-    return Resampling.of(images, matrices, size, **options).seen(images)
-
-
 def resizing(picture: Size, size: Size) -> Callable[[torch.Tensor], torch.Tensor]:
-    """What brings pictures to another size, nothing else moved: what `resample` gives for unit matrices, corners aligned.
+    """What brings pictures to another size, nothing else moved: what `Resampling` gives for unit matrices, corners aligned.
 
     Args:
         picture: (height, width) of the pictures.

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from sightline.errors import ModelError
 from sightline.metrics.metric import to_detach
-from sightline.predict import evaluating
+from sightline.model.modes import evaluating
 from sightline.train.events import Callback
 
 HookFunction: TypeAlias = Callable[[nn.Module, Any, Any], Any]
@@ -144,7 +144,7 @@ def dummy_eval(m: nn.Module, size: tuple[int, int] = (64, 64)) -> Any:
     if weight is None:
         raise ModelError("The network has no convolution, so how many channels its pictures have is not known.")
     picture = torch.empty(1, weight.shape[1], *size, device=weight.device, dtype=weight.dtype).uniform_(-1, 1)
-    with evaluating(m), torch.no_grad():
+    with evaluating(m):
         return m(picture)
 
 
@@ -193,7 +193,7 @@ def layer_info(learn: Any, *xb: Tensor) -> list[tuple[str, int | str, bool | str
         return (type(layer).__name__, parameters, trains, _shapes(output), same)
 
     device = learn.runtime.device
-    with Hooks(flatten_model(learn.model), seen) as hooks, evaluating(learn.model), torch.no_grad():
+    with Hooks(flatten_model(learn.model), seen) as hooks, evaluating(learn.model):
         learn.model(*(x[:1].to(device) for x in xb))
         return [hook.stored for hook in hooks if hook.stored is not None]
 

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from sightline.data.showing.show import denormalized, label_text
 from sightline.errors import SightlineWarning
-from sightline.predict import evaluating, infer
+from sightline.inference import infer
+from sightline.model.modes import evaluating
 from sightline.train.callbacks.hooks import hook_output
 from sightline.train.callbacks.tracking import Examples, TrackingCallback, needed, phase_settings, settings
 
@@ -85,7 +86,7 @@ class TensorBoardCallback(TrackingCallback):
     def _trace(self) -> None:
         image = self.dls.valid.one_batch().image[:2]
         try:
-            with evaluating(self.model), torch.no_grad(), warnings.catch_warnings():
+            with evaluating(self.model), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 self.writer.add_graph(self.model, image)
         except (RuntimeError, ValueError, TypeError) as error:
@@ -97,7 +98,7 @@ class TensorBoardCallback(TrackingCallback):
         pictures: list[Tensor] = []
         labels: list[str] = []
         loader = self.dls.evaluation(1)
-        with hook_output(self.layer or _head_start(self.model), cpu=True) as hook, evaluating(self.model), torch.no_grad():
+        with hook_output(self.layer or _head_start(self.model), cpu=True) as hook, evaluating(self.model):
             for batch in loader:
                 infer(self.model, batch.image, self.learn.runtime)
                 vectors.append(hook.stored.flatten(1))
