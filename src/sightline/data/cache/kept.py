@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sightline.data.cache.files import OpenFile
 from sightline.data.cache.keys import FileRead, read_file, signature_of
-from sightline.data.cache.packs import NOT_KEPT, NOT_SOUGHT, PLACE, Records, crc_of
+from sightline.data.cache.packs import NOT_FOUND, NOT_KEPT, NOT_SOUGHT, PLACE, Records, crc_of
 from sightline.data.cache.shelf import Pixels, Shelf, is_kept, is_unsought, read_whole
 from sightline.data.loading.samples import DecodedSamples, Sample
 from sightline.data.rows.sources import reason_in
@@ -82,7 +82,9 @@ class KeptSamples:
         Raises:
             ImageError: It cannot be read.
         """
-        place = self._sought(np.array([row]))[0]
+        place = self._places[row].copy()
+        if place["pack"] == NOT_SOUGHT:
+            place = self._sought(np.array([row]))[0]
         kept = self._read(row, place) if place["pack"] >= 0 else None
         decoded = kept is None
         if kept is None:
@@ -92,8 +94,8 @@ class KeptSamples:
         return Sample(pixels, path, decoded)
 
     def unsought(self, rows: Rows) -> Rows:
-        """Those of some rows whose pictures have not been asked for."""
-        return rows[is_unsought(self._places[rows])]
+        """Those of some rows whose pictures have not been asked for, or were not to be kept then."""
+        return rows[np.isin(self._places["pack"][rows], (NOT_SOUGHT, NOT_FOUND))]
 
     def end_pass(self) -> None:
         """Completes what was kept, so that other runs find it; what they have kept meanwhile is found from now on."""
@@ -110,6 +112,7 @@ class KeptSamples:
         signed = np.array([signature is not None for signature in signatures])
         if signed.any():
             found = self.shelf.with_signatures([one.digest for one in signatures if one is not None])
+            found["pack"][found["pack"] < 0] = NOT_FOUND
             self._places[unsought[signed]] = found
         self._places["pack"][unsought[~signed]] = NOT_KEPT
         return self._places[rows]
@@ -145,11 +148,10 @@ class KeptSamples:
             kept = self.samples.items.kept(file.data, self.training)
         except ImageError as error:
             raise ImageError(f"{str(source)!r} cannot be read: {reason_in(error)}.") from error
-        made = Kept(kept.pixels, kept.size)
-        place = self.shelf.add(file.content, file.signature, made.pixels, kept.size)
+        place = self.shelf.add(file.content, file.signature, kept.pixels, kept.size)
         if place is not None:
             self._places[row] = place
-        return made
+        return kept
 
     def _drop(self, number: int) -> None:
         self.shelf.drop(number)

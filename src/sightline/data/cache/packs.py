@@ -36,8 +36,9 @@ ENTRY = np.dtype([("content", "<u8", 2), ("signature", "<u8", 2), *_WHERE])
 """A picture in a pack: keys of its file (no signature: zeros), where its pixels are, their size, that of the picture as it was
 read, their checksum. An entry of height 0 says only that a file with this signature has that content."""
 PLACE = np.dtype([("pack", "<i4"), ("known", "?"), *_WHERE])
-"""Where a row's picture is: number of the pack (or one of the next two), whether its checksum was compared, and as above."""
-NOT_SOUGHT, NOT_KEPT = -1, -2
+"""Where a row's picture is: number of the pack (or one of the next three), whether its checksum was compared, and as above."""
+NOT_SOUGHT, NOT_KEPT, NOT_FOUND = -1, -2, -3
+"""Not looked for yet; decoded, and not to be kept; looked for, and to be decoded when it is asked for."""
 _LARGEST_SIDE = 1 << 24
 
 

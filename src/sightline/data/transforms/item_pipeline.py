@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -45,7 +45,8 @@ class _Fixed(Placing):
         return None if pre.size or pre.crop else replace(self.pre, batch_size_px=None, mean=None, std=None)
 
 
-class Kept(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Kept:
     """A picture as far as it is the same in every epoch.
 
     Attributes:
@@ -56,12 +57,12 @@ class Kept(NamedTuple):
     picture: Image.Image | npt.NDArray[np.uint8]
     size: tuple[int, int]
 
-    @property
+    @cached_property
     def image(self) -> Image.Image:
         """As a picture."""
         return self.picture if isinstance(self.picture, Image.Image) else picture_of(self.picture)
 
-    @property
+    @cached_property
     def pixels(self) -> npt.NDArray[np.uint8]:
         """As uint8 `(H, W, C)`."""
         return _pixels(self.picture) if isinstance(self.picture, Image.Image) else self.picture
@@ -195,7 +196,10 @@ class ItemPipeline:
 
     def finished(self, kept: Kept, draw: ItemDraw) -> npt.NDArray[np.uint8]:
         """The second stage: the pixels of a picture, uint8 `(H, W, C)`."""
-        return _pixels(self._run(kept, draw)[0]) if self._stages[draw.training].rest else kept.pixels
+        if not self._stages[draw.training].rest:
+            return kept.pixels
+        image = self._run(kept, draw)[0]
+        return kept.pixels if image is kept.image else _pixels(image)
 
     def finished_and_placed(self, kept: Kept, draw: ItemDraw) -> tuple[npt.NDArray[np.uint8], Floats]:
         """The same, and where points went; see `placed`."""
