@@ -27,6 +27,12 @@ def test_a_machine_is_shared_where_others_want_the_same_cpus(running, cpus, mine
     assert waiting.is_shared() is shared
 
 
+def test_what_ends_within_milliseconds_does_not_make_a_machine_shared(monkeypatch):
+    looks = iter([True, True, False, True])
+    monkeypatch.setattr(waiting, "_is_busy", lambda look: next(looks))
+    assert not waiting.is_shared()
+
+
 @pytest.mark.parametrize("said", [None, "", "0.3 0.5", "0.31 0.52 0.60 many/412 9183"])
 def test_a_machine_that_does_not_tell_is_taken_for_shared(said, tmp_path, monkeypatch):
     if said is not None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import time
 
 WAIT_VARIABLE = "OMP_WAIT_POLICY"
 _LOADAVG = "/proc/loadavg"
+_LOOKS, _BETWEEN_LOOKS_S = 5, 0.003
 
 
 def let_waiting_threads_sleep() -> None:
@@ -20,7 +22,16 @@ def let_waiting_threads_sleep() -> None:
 
 
 def is_shared() -> bool:
-    """Whether other work wants this machine's CPUs now; taken for granted where the system does not tell."""
+    """Whether other work wants this machine's CPUs now; taken for granted where the system does not tell.
+
+    What ends within a few milliseconds is no reason to sleep for the rest of a run, so a busy machine is looked at again.
+    """
+    return all(_is_busy(look) for look in range(_LOOKS))
+
+
+def _is_busy(look: int) -> bool:
+    if look:
+        time.sleep(_BETWEEN_LOOKS_S)
     try:
         with open(_LOADAVG, encoding="ascii") as file:
             # "0.31 0.52 0.60 3/412 9183": three of 412 tasks are running, this one among them.
