@@ -90,3 +90,32 @@ def test_on_a_gpu_outputs_come_to_the_host_in_order():
     for batch, logits in found:
         assert logits.device.type == "cpu"
         assert torch.equal(logits, batch.image.flatten(1).cpu())
+
+
+def test_a_batch_is_given_when_its_own_copy_has_ended_and_the_next_is_under_way(monkeypatch):
+    told = []
+
+    class Event:
+        def __init__(self):
+            self.number = sum(word == "copy" for word, _ in told)
+
+        def record(self):
+            told.append(("copy", self.number))
+
+        def synchronize(self):
+            told.append(("wait", self.number))
+
+    empty = torch.empty
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    monkeypatch.setattr(torch, "empty", lambda *args, pin_memory=False, **kwargs: empty(*args, **kwargs))
+    batches = [Batch(torch.full((2, 2), float(number)), None, np.arange(2)) for number in range(3)]
+    for number, (batch, logits) in enumerate(overlapped(iter(batches), lambda images: images + 1)):
+        told.append(("given", number))
+        assert batch is batches[number]
+        assert torch.equal(logits, batch.image + 1)
+    assert told == [
+        *(("copy", 0), ("copy", 1), ("wait", 0), ("given", 0)),
+        *(("copy", 2), ("wait", 1), ("given", 1)),
+        *(("wait", 2), ("given", 2)),
+    ]
+    assert list(overlapped(iter([]), lambda images: images)) == []
