@@ -37,9 +37,10 @@ class Engine:
 
     def compiling(self, model: nn.Module | None) -> Engine:
         """The same engine with this network compiled for training; None compiles none."""
-        if model is None or (self.compiled is not None and self.compiled.model is model):
-            return replace(self, compiled=None) if model is None else self
-        return replace(self, compiled=Compiled(model))
+        if model is None:
+            return replace(self, compiled=None)
+        known = self.compiled is not None and self.compiled.model is model
+        return self if known else replace(self, compiled=Compiled(model))
 
     def outputs(self, model: nn.Module, images: Tensor, *, training: bool) -> Tensor:
         """The network's outputs, float32 `(N, K)`; those of training can be differentiated.
