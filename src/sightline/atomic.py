@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -29,8 +29,25 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         with partial.open("rb") as written:
             os.fsync(written.fileno())
         os.replace(partial, path)
+        _settle(path.parent)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def remove_partials(folder: Path) -> None:
+    """Take away what processes left half written when they were killed; only where no other process writes now."""
+    for partial in folder.glob(".*.part"):
+        partial.unlink(missing_ok=True)
+
+
+def _settle(folder: Path) -> None:
+    """See that a new name outlives a loss of power; where the system cannot do that for folders, it is not asked."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -12,8 +12,11 @@
     |   |-- ArchitectureError             no architecture of that name
     |   `-- WeightsError                  weights cannot be found, fetched, read or matched
     |-- BundleError (ValueError)          an exported file cannot be written, read or trusted
+    |-- TensorFileError (ValueError)      a .safetensors file cannot be written, or is not what it should be
     |-- TrainingError (RuntimeError)      training cannot go on
-    |   `-- NonFiniteLossError            the loss became NaN or infinite
+    |   |-- NonFiniteLossError            the loss became NaN or infinite
+    |   `-- DivergedLossError             the loss left all proportion
+    |-- DeviceMemoryError (RuntimeError)  not even the smallest part of a batch fits into the device's memory
     |-- MissingExtraError (ImportError)   an optional dependency is not installed
     `-- LeftOutError (NotImplementedError)  a name of fastai's that has no counterpart here
 
@@ -77,12 +80,24 @@ class BundleError(SightlineError, ValueError):
     """An exported file cannot be written, read, or trusted."""
 
 
+class TensorFileError(SightlineError, ValueError):
+    """A .safetensors file cannot be written, or is not what it should be; whoever reads it says which file and what to do."""
+
+
 class TrainingError(SightlineError, RuntimeError):
     """Training cannot go on."""
 
 
 class NonFiniteLossError(TrainingError):
     """The loss became NaN or infinite."""
+
+
+class DivergedLossError(TrainingError):
+    """The loss is a number, but out of all proportion, and stays so."""
+
+
+class DeviceMemoryError(SightlineError, RuntimeError):
+    """The memory of the device is too small for the smallest part of a batch."""
 
 
 class MissingExtraError(SightlineError, ImportError):

@@ -7,10 +7,11 @@ know of the data road. The resizing itself is done in `data/pictures/resize.py` 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from sightline.errors import BundleError, OptionError, did_you_mean
+from sightline.stored import NUMBER, Kind, check_fields, list_of, one_of, or_null, whole
 
 Size = tuple[int, int]
 ResizeMethod = Literal["crop", "pad", "squish", "longest"]
@@ -22,6 +23,22 @@ INTERPOLATIONS: tuple[str, ...] = ("nearest", "bilinear", "bicubic", "lanczos")
 
 IMAGENET_STATS: tuple[tuple[float, ...], tuple[float, ...]] = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 """Mean and standard deviation of the three colour channels over ImageNet, in 0..1 (torchvision)."""
+
+LARGEST_SIDE = 16_384
+LARGEST_AREA = 50_000_000
+"""Pixels of a size that a file may ask for: one picture of it, as the network sees it, is 600 MB."""
+
+_SIZE = or_null(Kind(
+    f"[height, width] in pixels, at most {LARGEST_SIDE:,} each and {LARGEST_AREA:,} together",
+    lambda value: list_of(whole(1, LARGEST_SIDE), 2, 2).fits(value) and value[0] * value[1] <= LARGEST_AREA,
+))  # fmt: skip
+_PER_CHANNEL = or_null(list_of(NUMBER, 1, 4096))
+_STORED: Mapping[str, Kind] = {
+    "size": _SIZE, "method": one_of(METHODS), "pad_mode": one_of(PAD_MODES), "interpolation": one_of(INTERPOLATIONS),
+    "crop": _SIZE, "crop_pad_mode": one_of(PAD_MODES), "batch_size_px": _SIZE, "channels": whole(1, 4096),
+    "mean": _PER_CHANNEL, "std": _PER_CHANNEL,
+}  # fmt: skip
+"""What a file may hold under each name."""
 
 
 @dataclass(frozen=True)
@@ -100,14 +117,14 @@ class Preprocess:
         Raises:
             BundleError: A name is unknown or a value is not of its type.
         """
-        unknown = set(data) - {field.name for field in fields(cls)}
-        if unknown:
-            raise BundleError(f"preprocess holds unknown names {sorted(unknown)}: was it written by a newer sightline?")
-        values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
         try:
+            stored = check_fields(data, _STORED)
+            values: dict[str, Any] = {
+                name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()
+            }
             return cls(**values)
-        except (OptionError, TypeError) as error:
-            raise BundleError(f"preprocess in the file is not valid: {error}") from error
+        except ValueError as error:
+            raise BundleError(f"The preprocessing in the file is not valid: {error}") from error
 
 
 def as_size(size: int | tuple[int, int] | list[int]) -> Size:

@@ -13,12 +13,12 @@ The row of an epoch has train_metrics too, where they are wanted.
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
+
+from sightline.cells import csv_line
 
 Row = dict[str, Any]
 
@@ -61,11 +61,7 @@ class Record:
         """The epoch rows as CSV text, one column a value, metrics under their own names."""
         rows = [_flat(row) for row in self.of("epoch")]
         columns = list(dict.fromkeys(name for row in rows for name in row))
-        text = io.StringIO()
-        writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        return text.getvalue()
+        return csv_line(columns) + "".join(csv_line(row.get(name) for name in columns) for row in rows)
 
 
 def _flat(row: Row) -> Row:

@@ -12,8 +12,14 @@ from functools import cached_property
 from pathlib import Path
 
 FLOORS: dict[str, int] = {
+    "cells": 0,
+    "descriptors": 0,
     "errors": 0,
+    "escaping": 0,
+    "atomic": 0,
+    "locking": 1,
     "starting": 0,
+    "stored": 0,
     "versions": 0,
     "waiting": 0,
     "target": 1,
@@ -21,7 +27,9 @@ FLOORS: dict[str, int] = {
     "record": 1,
     "runtime": 1,
     "draws": 1,
-    "atomic": 1,
+    "console": 1,
+    "tensorfile": 1,
+    "web": 1,
     "data": 2,
     "model": 2,
     "metrics": 2,

@@ -48,6 +48,8 @@ def test_help_and_a_wrong_option_load_nothing_heavy(arguments, code):
         ["train", "{here}", "--arch", "resnet81"],
         ["train", "{here}", "--labels", "no.csv"],
         ["train", "{here}", "--weights", "no.pth"],
+        ["train", "{here}", "--device", "gpu"],
+        ["predict", "{here}/a.png", "{here}", "--device", "gpu"],
         ["train", "{here}", "--out", "{here}"],
         ["predict", "{nowhere}.safetensors", "{here}/a.png"],
         ["evaluate", "{nowhere}.safetensors", "{here}"],
@@ -56,7 +58,7 @@ def test_help_and_a_wrong_option_load_nothing_heavy(arguments, code):
 def test_what_is_not_there_is_told_before_pytorch_is_loaded(arguments, tmp_path):
     (tmp_path / "a.png").touch()
     given = [argument.format(here=tmp_path, nowhere=tmp_path / "nowhere") for argument in arguments]
-    assert loaded_by_command(given, 1, (*TORCH, *WITH_NETWORKS, *WITH_FIGURES)) == []
+    assert loaded_by_command(given, 2, (*TORCH, *WITH_NETWORKS, *WITH_FIGURES)) == []
 
 
 def test_the_first_batch_needs_no_network_and_no_figures(colour_folder):

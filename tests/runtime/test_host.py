@@ -2,12 +2,13 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 
 from sightline.runtime import cpus, default_workers, host
-from sightline.runtime.host import fit_threads, keep_freed_memory
+from sightline.runtime.host import cache_place, fit_threads, keep_freed_memory
 
 
 def test_workers_are_between_one_and_eight():
@@ -79,3 +80,25 @@ print(int(kept), faults() - before)
     if not kept:
         pytest.skip("this C library has no such settings")
     assert few < many / 3
+
+
+def test_the_environment_names_the_place_of_what_may_be_deleted(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.setenv("SIGHTLINE_CACHE", "~/x")
+    assert cache_place() == cache_place("samples") == tmp_path / "x"
+    monkeypatch.setenv("SIGHTLINE_CACHE", "x")
+    assert cache_place() == Path.cwd() / "x"
+    monkeypatch.setenv("SIGHTLINE_CACHE", "0")
+    assert cache_place() == "SIGHTLINE_CACHE=0"
+    monkeypatch.delenv("SIGHTLINE_CACHE")
+    assert cache_place() == tmp_path / ".cache" / "sightline"
+    assert cache_place("samples") == tmp_path / ".cache" / "sightline" / "samples"
+
+
+def test_without_a_home_folder_there_is_a_reason_and_no_place(monkeypatch):
+    monkeypatch.setenv("SIGHTLINE_CACHE", "~nobody-of-that-name/x")
+    assert cache_place() == "there is no home folder for the cache, and SIGHTLINE_CACHE='~nobody-of-that-name/x' is within one"
+    monkeypatch.delenv("SIGHTLINE_CACHE")
+    monkeypatch.setattr(Path, "home", lambda: (_ for _ in ()).throw(RuntimeError("no home")))
+    assert cache_place() == "there is no home folder for the cache, and SIGHTLINE_CACHE names no other"

@@ -138,3 +138,13 @@ def test_a_network_is_placed_in_the_format_of_the_plan_and_back():
 
 def test_a_network_for_volumes_keeps_its_format():
     assert Runtime(CPU).with_channels_last().place(nn.Conv3d(3, 8, 3)).weight.is_contiguous()
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_a_network_that_has_no_sizes_yet_keeps_its_format(channels_last):
+    network = nn.Sequential(nn.LazyConv2d(4, 3), nn.LazyBatchNorm2d(), nn.Flatten(), nn.LazyLinear(2))
+    runtime = plan_runtime("cpu", "fp32").with_channels_last(channels_last)
+    assert runtime.place(network) is network
+    assert runtime.place(network)(torch.randn(2, 3, 5, 5)).shape == (2, 2)
+    # Once they are known, it is placed as any other.
+    assert runtime.place(network)[0].weight.is_contiguous(memory_format=torch.channels_last) == channels_last

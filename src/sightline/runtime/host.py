@@ -10,6 +10,8 @@ from pathlib import Path
 
 import torch
 
+CACHE_VARIABLE = "SIGHTLINE_CACHE"
+"""The environment variable that names the folder for what may be deleted at any time; 0 is none."""
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _CGROUP = Path("/sys/fs/cgroup")
 
@@ -33,6 +35,22 @@ def _share() -> float | None:
         return quota_us / int((_CGROUP / "cpu" / "cpu.cfs_period_us").read_text()) if quota_us > 0 else None
     except (OSError, ValueError, ZeroDivisionError):
         return None
+
+
+def cache_place(inside: str = "") -> Path | str:
+    """Where to keep what may be deleted at any time, an absolute path; or why nowhere, as the rest of a sentence.
+
+    Args:
+        inside: A folder within ~/.cache/sightline, which is taken where the environment names no place.
+    """
+    named = os.environ.get(CACHE_VARIABLE, "")
+    if named == "0":
+        return f"{CACHE_VARIABLE}=0"
+    try:
+        return (Path(named).expanduser() if named else Path.home() / ".cache" / "sightline" / inside).absolute()
+    except RuntimeError:
+        more = f"{CACHE_VARIABLE}={named!r} is within one" if named else f"{CACHE_VARIABLE} names no other"
+        return f"there is no home folder for the cache, and {more}"
 
 
 def default_workers() -> int:

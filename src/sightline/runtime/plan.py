@@ -9,6 +9,7 @@ from typing import Literal, TypeVar, cast
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from sightline.errors import OptionError
 from sightline.runtime.devices import bf16_instructions, find_device, has_native_bf16, named_device
@@ -58,6 +59,9 @@ class Runtime:
     def place(self, model: Module) -> Module:
         """The network itself, moved to the device and into the memory format."""
         model.to(self.device)
+        if any(map(is_lazy, (*model.parameters(), *model.buffers()))):
+            # Lazy layers have no sizes before their first batch, and so no format.
+            return model
         # The format is one of pictures: networks for volumes keep theirs.
         pictures = all(parameter.ndim < 5 for parameter in model.parameters())
         model.to(memory_format=torch.channels_last if self.channels_last and pictures else torch.contiguous_format)

@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from sightline.errors import BundleError, LabelError, OptionError
+from sightline.errors import BundleError
+from sightline.stored import Kind, check_fields, shown
 from sightline.target.vocab import Vocab
 
 
@@ -20,6 +21,10 @@ class Target(ABC):
     loss_name: ClassVar[str]
     because: ClassVar[str]
     default_metrics: ClassVar[tuple[str, ...]]
+    stored: ClassVar[Mapping[str, Kind]]
+    """What a file may hold under each name, beside `kind`."""
+    needed: ClassVar[tuple[str, ...]] = ()
+    """Names that a file must hold."""
 
     @property
     @abstractmethod
@@ -119,18 +124,21 @@ class Target(ABC):
         from sightline.target.numbers import Points, Regression
 
         kinds: dict[str, Any] = {kind.kind: kind for kind in (SingleLabel, MultiLabel, Regression, Points)}
-        values = dict(data)
-        kind = kinds.get(str(values.pop("kind", None)))
-        if kind is None:
-            raise BundleError(f"target kind {data.get('kind')!r} is not one of {', '.join(kinds)}.")
+        named = data.get("kind") if isinstance(data, Mapping) else data
+        if not isinstance(named, str) or named not in kinds:
+            raise BundleError(f"The target in the file is of kind {shown(named)}. Expected one of {', '.join(kinds)}.")
+        kind = kinds[named]
         try:
-            if "names" in values and values["names"] is not None:
+            values = check_fields(
+                {name: value for name, value in data.items() if name != "kind"}, kind.stored, needed=kind.needed
+            )
+            if values.get("names") is not None:
                 values["names"] = Vocab(values["names"])
             if isinstance(values.get("thresholds"), list):
                 values["thresholds"] = tuple(float(value) for value in values["thresholds"])
             return kind(**values)  # type: ignore[no-any-return]
-        except (LabelError, OptionError, TypeError, ValueError) as error:
-            raise BundleError(f"target in the file is not valid: {error}") from error
+        except ValueError as error:
+            raise BundleError(f"The target in the file is not valid: {error}") from error
 
 
 def mixed(own: Tensor, partner: Tensor, lam: Tensor) -> Tensor:

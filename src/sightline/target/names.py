@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -11,9 +11,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sightline.errors import LabelError, OptionError, counted, listed
+from sightline.stored import FLAG, NUMBER, Kind, either, list_of, shown
 from sightline.target.base import Target, mixed
 from sightline.target.vocab import (
     NOT_AVAILABLE,
+    STORED_NAMES,
     Label,
     Vocab,
     names_of,
@@ -42,6 +44,8 @@ class SingleLabel(Target):
     loss_name: ClassVar[str] = "cross-entropy"
     because: ClassVar[str] = "each picture has exactly one label"
     default_metrics: ClassVar[tuple[str, ...]] = ("error_rate",)
+    stored: ClassVar[Mapping[str, Kind]] = {"names": STORED_NAMES, "add_na": FLAG, "activated": FLAG}
+    needed: ClassVar[tuple[str, ...]] = ("names",)
 
     @classmethod
     def learn(
@@ -139,12 +143,14 @@ class MultiLabel(Target):
     loss_name: ClassVar[str] = "binary cross-entropy"
     because: ClassVar[str] = "a picture may have several labels, each present or absent"
     default_metrics: ClassVar[tuple[str, ...]] = ("accuracy_multi",)
+    stored: ClassVar[Mapping[str, Kind]] = {**SingleLabel.stored, "thresholds": either(NUMBER, list_of(NUMBER, 1))}
+    needed: ClassVar[tuple[str, ...]] = ("names",)
 
     def __post_init__(self) -> None:
         values = (self.thresholds,) if isinstance(self.thresholds, (int, float)) else self.thresholds
         if len(values) not in (1, len(self.names)) or not all(0 <= value <= 1 for value in values):
             raise OptionError(
-                f"thresholds={self.thresholds!r}: expected one number in 0..1, or {len(self.names)} of them, one a class."
+                f"thresholds={shown(self.thresholds)}: expected one number in 0..1, or {len(self.names)} of them, one a class."
             )
 
     @classmethod

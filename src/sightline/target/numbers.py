@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -10,12 +10,16 @@ import torch
 from torch import Tensor
 
 from sightline.errors import LabelError, OptionError, counted, listed
+from sightline.stored import FLAG, Kind, or_null, whole
 from sightline.target.base import Target
 from sightline.target.vocab import (
+    STORED_NAMES,
     Vocab,
     is_collection,
     numbers_of,
 )
+
+_COUNT = whole(1, 1_000_000)
 
 
 class _Numbers(Target):
@@ -53,12 +57,17 @@ class Regression(_Numbers):
     names: Vocab | None = field(default=None)
     flat: bool = True
 
+    stored: ClassVar[Mapping[str, Kind]] = {"width": _COUNT, "names": or_null(STORED_NAMES), "flat": FLAG}
+
     kind: ClassVar[str] = "regression"
     because: ClassVar[str] = "labels are numbers"
 
     def __post_init__(self) -> None:
         if self.width < 1 or (self.names is not None and len(self.names) != self.width):
-            raise OptionError(f"Regression has {self.width} outputs and names {self.names}: expected as many, at least one.")
+            raise OptionError(
+                f"Regression has {counted(self.width, 'output')} and {counted(len(self.names or ()), 'name')}: "
+                "expected as many, at least one."
+            )
 
     @classmethod
     def learn(cls, labels: Sequence[Any], *, n_out: int | None = None, names: Iterable[Any] | None = None) -> Regression:
@@ -113,6 +122,8 @@ class Points(_Numbers):
     """
 
     n: int = 1
+
+    stored: ClassVar[Mapping[str, Kind]] = {"n": _COUNT}
 
     kind: ClassVar[str] = "points"
     because: ClassVar[str] = "labels are points, each x and y"

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import math
 import operator
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 from sightline.errors import LabelError, close_matches, counted, listed
+from sightline.stored import FLAG, NUMBER, TEXT, Kind, either, list_of
 
 Label: TypeAlias = str | int | float | bool
 
 NOT_AVAILABLE = "#na#"
 """Stands first in the vocabulary when `add_na=True`, for every label that is not known."""
+
+STORED_NAMES: Kind = list_of(either(TEXT, NUMBER, FLAG), 1)
+"""The names in a file: texts, numbers, True and False; never anything that would have to be built."""
 
 
 class Vocab(Sequence[Label]):
@@ -26,7 +31,7 @@ class Vocab(Sequence[Label]):
         self._names = tuple(plain(name) for name in names)
         self.o2i: dict[Label, int] = {name: position for position, name in enumerate(self._names)}
         if len(self.o2i) != len(self._names):
-            repeated = sorted({str(name) for name in self._names if self._names.count(name) > 1})
+            repeated = sorted({str(name) for name, count in Counter(self._names).items() if count > 1})
             raise LabelError(f"The vocabulary names {listed(repeated)} more than once. Give every class one name.")
 
     def __len__(self) -> int:
@@ -73,7 +78,9 @@ class Vocab(Sequence[Label]):
 
 def is_blank(label: object) -> bool:
     """Whether a label is missing: None, NaN, or text of nothing but spaces."""
-    if label is None or (isinstance(label, str) and not label.strip()):
+    if isinstance(label, str):
+        return not label.strip()
+    if label is None:
         return True
     try:
         return bool(math.isnan(label))  # type: ignore[arg-type]
