@@ -14,9 +14,28 @@ import pytest
 import torch
 from PIL import Image
 
+from unpickling import Watch
+
 matplotlib.use("Agg")
 
 COLOURS = {"red": (200, 40, 40), "green": (40, 180, 60), "blue": (50, 60, 210)}
+
+
+@pytest.fixture(scope="session")
+def unpicklers() -> Watch:
+    """What sightline unpickled: nothing, ever."""
+    watch = Watch()
+    watch.start()
+    return watch
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_unpickled(unpicklers: Watch):
+    """Whatever a test does, and whatever is made of the error, an unpickler on behalf of sightline fails it."""
+    unpicklers.take()
+    yield
+    seen = unpicklers.take()
+    assert not seen, f"sightline unpickled: {seen}"
 
 
 @pytest.fixture(autouse=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from dataclasses import replace
 
 import pytest
 import torch
@@ -19,7 +20,8 @@ from sightline.model.vision import create_vision_model
 from sightline.predict import Predictor, load_learner
 from sightline.preprocess import Preprocess
 from sightline.record import Record
-from sightline.target import MultiLabel, Regression, SingleLabel
+from sightline.target import MultiLabel, Regression, SingleLabel, Vocab
+from sightline.tensorfile import write_tensors
 from sightline.train.vision import vision_learner
 
 PREPROCESS = Preprocess(size=(32, 32), mean=(0.5, 0.5, 0.5), std=(0.2, 0.2, 0.2))
@@ -121,11 +123,11 @@ def test_nothing_is_ever_unpickled(tmp_path):
 def test_missing_damaged_and_foreign_files_are_told_apart(tmp_path):
     path = made()[0].save(tmp_path / "m.safetensors")
     whole = path.read_bytes()
-    with pytest.raises(BundleError, match=r"nothing\.safetensors is not a file"):
+    with pytest.raises(BundleError, match=r"nothing\.safetensors cannot be used: there is no such file"):
         Bundle.load(tmp_path / "nothing.safetensors")
     for cut in (0, 7, 100, len(whole) // 2, len(whole) - 1):
         (tmp_path / "cut.safetensors").write_bytes(whole[:cut])
-        with pytest.raises(BundleError, match=r"cannot be read as \.safetensors"):
+        with pytest.raises(BundleError, match=r"cut.safetensors cannot be used: it"):
             Bundle.load(tmp_path / "cut.safetensors")
     save_file({"x": torch.zeros(2)}, tmp_path / "weights.safetensors")
     with pytest.raises(BundleError, match=r"holds tensors but no manifest of sightline.*weights="):
@@ -135,24 +137,65 @@ def test_missing_damaged_and_foreign_files_are_told_apart(tmp_path):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"format_version": 99}, "has format version 99; this sightline reads 1 to 1. Update sightline"),
-        ({"format_version": "1"}, "has format version '1'"),
+        ({"format_version": 99}, "has format version 99; this sightline reads 2. Update sightline"),
+        ({"format_version": "2"}, "has format version '2'"),
+        ({"format_version": 1}, "has format version 1; this sightline reads 2. Export it again"),
         ({"architecture": {"zoo": "torchvision", "arch": "resnet18"}}, "n_out"),
         ({"architecture": 3}, "not valid"),
-        ({"target": {"kind": "pixels"}}, "target kind 'pixels'"),
+        ({"target": {"kind": "pixels"}}, "kind 'pixels'"),
         ({"target": {"kind": "single_label", "names": 7}}, "not valid"),
-        ({"preprocess": {"size": [0, 3]}}, "preprocess in the file is not valid"),
-        ({"preprocess": {"eval": "code"}}, "unknown names"),
+        ({"preprocess": {"size": [0, 3]}}, "preprocessing in the file is not valid"),
+        ({"preprocess": {"eval": "code"}}, "unknown name 'eval'"),
         ({"history": None}, "not complete or not valid"),
     ],
 )
 def test_a_manifest_that_is_not_valid_is_refused(tmp_path, change, words):
     bundle, _ = made()
     manifest = bundle.manifest() | change
-    save_file(
-        dict(bundle.tensors), tmp_path / "m.safetensors", metadata={"format": "sightline", "manifest": json.dumps(manifest)}
-    )
+    write_tensors(tmp_path / "m.safetensors", bundle.tensors, {"format": "sightline", "manifest": json.dumps(manifest)})
     with pytest.raises(BundleError, match=words.replace("(", r"\(")):
+        Bundle.load(tmp_path / "m.safetensors")
+
+
+@pytest.mark.parametrize("name", [("a", "b"), "x" * 20_000, None])
+def test_a_class_that_could_not_be_read_again_is_told_when_it_is_written(tmp_path, name):
+    bundle, _ = made(SingleLabel(Vocab(["a", name])))
+    with pytest.raises(BundleError, match=r"target in the file is not valid: it has names=.*Expected a list of"):
+        bundle.save(tmp_path / "m.safetensors")
+    assert not list(tmp_path.iterdir())
+
+
+def test_names_that_are_numbers_and_truths_keep_their_type(tmp_path):
+    bundle, _ = made(SingleLabel(Vocab([7, 1.5, "7", True])))
+    names = Bundle.load(bundle.save(tmp_path / "m.safetensors")).target.vocab
+    assert [(type(name), name) for name in names] == [(int, 7), (float, 1.5), (str, "7"), (bool, True)]
+
+
+@pytest.mark.parametrize("flaw", [float("nan"), float("inf")])
+def test_numbers_that_are_none_stand_in_the_history_alone(tmp_path, flaw):
+    bundle, _ = made()
+    for change in ({"made": {"note": [flaw]}}, {"preprocess": {**bundle.preprocess.to_json(), "mean": [flaw, 0.5, 0.5]}}):
+        manifest = json.dumps(bundle.manifest() | change)
+        write_tensors(tmp_path / "m.safetensors", bundle.tensors, {"format": "sightline", "manifest": manifest})
+        with pytest.raises(BundleError, match="finite"):
+            Bundle.load(tmp_path / "m.safetensors")
+
+
+def test_a_hundred_thousand_classes_are_written_and_read(tmp_path):
+    target = SingleLabel(Vocab([f"class, number {i}" for i in range(100_000)]))
+    spec = create_vision_model(resnet18, 2, pretrained=False).spec
+    bundle = Bundle({"x": torch.zeros(1)}, replace(spec, n_out=100_000), target, PREPROCESS)
+    loaded = Bundle.load(bundle.save(tmp_path / "m.safetensors"))
+    assert loaded.target == target
+    with pytest.raises(BundleError, match=r"needs [\d,]+ bytes, but its tensors have 4: they are not of that network"):
+        loaded.build()
+
+
+def test_a_file_of_version_1_which_has_no_seal_is_told_apart(tmp_path):
+    bundle, _ = made()
+    manifest = json.dumps(bundle.manifest() | {"format_version": 1})
+    save_file(dict(bundle.tensors), tmp_path / "m.safetensors", metadata={"format": "sightline", "manifest": manifest})
+    with pytest.raises(BundleError, match=r"has format version 1; this sightline reads 2\. Export it again"):
         Bundle.load(tmp_path / "m.safetensors")
 
 
@@ -168,7 +211,7 @@ def test_tensors_that_do_not_fit_the_architecture_are_counted(tmp_path):
     tensors = dict(bundle.tensors)
     del tensors["0.0.weight"]
     tensors["1.8.weight"] = torch.zeros(5, 512)
-    save_file(tensors, tmp_path / "m.safetensors", metadata={"format": "sightline", "manifest": json.dumps(bundle.manifest())})
+    write_tensors(tmp_path / "m.safetensors", tensors, {"format": "sightline", "manifest": json.dumps(bundle.manifest())})
     with pytest.raises(BundleError, match=r"2 tensors in the file do not fit the architecture resnet18"):
         load_learner(tmp_path / "m.safetensors")
 

@@ -119,3 +119,48 @@ def test_a_batch_is_given_when_its_own_copy_has_ended_and_the_next_is_under_way(
         *(("wait", 2), ("given", 2)),
     ]
     assert list(overlapped(iter([]), lambda images: images)) == []
+
+
+class Keeping(nn.Module):
+    """Keeps what it made in its first call, as networks do with grids and masks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(1))
+        self.kept = None
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.kept is None:
+            self.kept = torch.linspace(0, 1, x.shape[1])
+        return x.flatten(1) * (self.kept * self.scale)
+
+
+@pytest.mark.parametrize("forward_of", [AsItIs, lambda network, runtime: Copied(network, runtime, TARGET.margins)])
+def test_a_network_that_keeps_something_can_be_trained_after_it_predicted(forward_of):
+    network = Keeping()
+    found = forward_of(network, plan_runtime("cpu", "fp32"))(pictures(1.0, 2.0))
+    found.add_(1)
+    assert not found.is_inference()
+    network(pictures(1.0, 2.0)).sum().backward()
+    assert network.scale.grad is not None
+
+
+def test_a_network_whose_way_depends_on_pictures_predicts_as_it_is():
+    class Masked(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.norm = nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            features = self.conv(x)
+            features[x.mean((1, 2, 3)) < 0] = 0
+            return self.norm(features).mean((2, 3))
+
+    network = Masked()
+    with torch.no_grad():
+        network.norm.running_mean.fill_(3.0)
+    images = torch.randn(40, 1, 4, 4)
+    images[:2].abs_()
+    runtime = plan_runtime("cpu", "fp32")
+    found, expected = Copied(network, runtime, TARGET.margins)(images), AsItIs(network, runtime)(images)
+    assert torch.allclose(found, expected, atol=1e-6)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -169,6 +171,22 @@ def test_a_class_without_pictures_is_drawn_as_zeros():
     assert axis.texts[0].get_text() == f"{values[0, 0]:.3f}"
     assert (axis.get_xlabel(), axis.get_ylabel()) == ("Predicted", "Actual")
     assert not ClassificationInterpretation(single()).plot_confusion_matrix(plot_txt=False).axes[0].texts
+
+
+@pytest.mark.parametrize("make", [single, several])
+def test_classes_of_any_name_are_drawn_and_reported_as_text(make, capsys):
+    outputs = make()
+    names = ["$x_$", "a$b", "\x1b[31mred\u202e", "<b>&"][: len(outputs.target.vocab)]
+    outputs = replace(outputs, target=type(outputs.target)(Vocab(names)))
+    interp = ClassificationInterpretation(outputs)
+    figure = interp.plot_confusion_matrix()
+    figure.canvas.draw()
+    texts = [axis.title for axis in figure.axes] + [tick for axis in figure.axes for tick in axis.get_yticklabels()]
+    assert not any(text._preprocess_math(text.get_text())[1] for text in texts)
+    assert any(r"\$x_\$" in text.get_text() for text in texts)
+    interp.print_classification_report()
+    assert "\\x1b[31mred\\u202e" in (out := capsys.readouterr().out)
+    assert "\x1b" not in out
 
 
 def test_a_matrix_is_drawn_where_one_says():

@@ -1,35 +1,41 @@
 """Bundle: a trained classifier as ONE .safetensors file: tensors, and a JSON manifest in its header.
 
 The manifest names things and never holds code: the architecture by its name in a zoo, the head by its options, the target, the
-preprocessing, the history and the versions. Reading a bundle parses JSON and copies tensors; nothing is ever unpickled.
+preprocessing, the history and the versions. Reading a bundle parses JSON and copies tensors; nothing is ever unpickled. Every
+value is checked, for the file may be a stranger's: it opens nothing, and cannot ask for more memory than its tensors justify.
 """
 
 from __future__ import annotations
 
 import json
+import math
+import os
 import platform
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from sightline.atomic import whole_file
-from sightline.errors import BundleError, SightlineError, SightlineWarning, counted
+from sightline.errors import BundleError, SightlineError, SightlineWarning, TensorFileError, counted
+from sightline.model.skeleton import bytes_of, fill, skeleton_of
 from sightline.model.vision import ModelSpec, build_from_spec
 from sightline.preprocess import Preprocess
 from sightline.record import Record
 from sightline.runtime import PRECISIONS, Precision
+from sightline.stored import LONGEST_TEXT, Kind, check_fields, list_of, one_of, parse_json, shown
 from sightline.target import Target
+from sightline.tensorfile import read_metadata, read_tensors, write_tensors
 from sightline.versions import versions_in_use
 
 FORMAT = "sightline"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+
+ROOM = 64 * 2**20
+"""Bytes by which a network may need more than twice what its file holds; one that needs more is refused before it is built."""
 
 
 @dataclass(frozen=True)
@@ -106,16 +112,19 @@ class Bundle:
         """Write the file, whole or not at all; returns its path.
 
         Raises:
-            BundleError: It cannot be written.
+            BundleError: It cannot be written, or what it would say could not be read again.
         """
         path = Path(path)
-        metadata = {"format": FORMAT, "manifest": json.dumps(self.manifest(), allow_nan=True)}
-        # Networks may hold one tensor under two names; a file holds each on its own.
-        tensors = {name: tensor.clone() for name, tensor in self.tensors.items()}
         try:
-            with whole_file(path) as partial:
-                save_file(tensors, partial, metadata=metadata)
-        except (OSError, SafetensorError) as error:
+            text = json.dumps(self.manifest(), allow_nan=True)
+        except (TypeError, ValueError) as error:
+            raise BundleError(
+                f"{path} cannot be written: {error}. Expected names of classes that are texts, numbers, True or False."
+            ) from error
+        Bundle._of_manifest(path, _parse(path, {"format": FORMAT, "manifest": text}))
+        try:
+            write_tensors(path, self.tensors, {"format": FORMAT, "manifest": text})
+        except (OSError, TensorFileError) as error:
             raise BundleError(
                 f"{path} cannot be written: {error}. Choose a folder that you may write to, with room."
             ) from error
@@ -123,32 +132,38 @@ class Bundle:
 
     @classmethod
     def load(cls, path: str | Path) -> Bundle:
-        """Read a file that `save` wrote.
+        """Read a file that `save` wrote, and check all of it: bytes against their seal, values against what they may be.
 
         Raises:
-            BundleError: It is missing, damaged, no bundle, or from a newer version.
+            BundleError: It is missing, damaged, no bundle, or from another version.
         """
         path = Path(path)
-        if not path.is_file():
-            raise BundleError(f"{path} is not a file. Expected what learn.export(...) or `sightline train` wrote.")
         try:
-            with safe_open(path, framework="pt") as opened:
-                metadata = opened.metadata() or {}
-                tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - not a mapping
-        except (SafetensorError, OSError, ValueError) as error:
-            raise BundleError(f"{path} cannot be read as .safetensors: {error}. {_hint(path)}") from error
-        manifest = _parse(path, metadata)
+            metadata = read_metadata(path)
+            # What it says is checked before its tensors are read, which may be large.
+            bundle = cls._of_manifest(path, _parse(path, metadata))
+            file = read_tensors(path)
+        except TensorFileError as error:
+            raise BundleError(f"{path} cannot be used: {error}. {_hint(path)}") from error
+        if file.metadata != metadata:
+            raise BundleError(f"{path} was changed while it was being read. Load it again.")
+        return replace(bundle, tensors=file.tensors)
+
+    @classmethod
+    def _of_manifest(cls, path: Path, manifest: Mapping[str, Any]) -> Bundle:
+        """The bundle without its tensors."""
         try:
+            values = check_fields(manifest, _STORED, needed=list(_STORED))
             bundle = cls(
-                tensors,
-                ModelSpec.from_json(manifest["architecture"]),
-                Target.from_json(manifest["target"]),
-                Preprocess.from_json(manifest["preprocess"]),
-                _precision(manifest["precision"]),
-                list(manifest["history"]),
-                dict(manifest["made"]),
+                {},
+                ModelSpec.from_json(values["architecture"]),
+                Target.from_json(values["target"]),
+                Preprocess.from_json(values["preprocess"]),
+                cast(Precision, values["precision"]),
+                list(values["history"]),
+                dict(values["made"]),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except ValueError as error:
             raise BundleError(f"{path}: its manifest is not complete or not valid: {error}") from error
         _check_outputs(bundle.spec, bundle.target)
         return bundle
@@ -162,11 +177,16 @@ class Bundle:
         Raises:
             BundleError: The tensors do not fit the architecture.
         """
-        try:
-            network = build_from_spec(self.spec) if model is None else model
-        except SightlineError as error:
-            own = " Build it in your own code: Predictor.load(path, model=network)." if self.spec.needs_code else ""
-            raise BundleError(f"The network in the file cannot be built: {error}{own}") from error
+        if model is None:
+            model = self._skeleton()
+            if fill(model, self.tensors):
+                return model.eval()
+            model = self._built(build_from_spec)
+        self._check_fit(model)
+        model.load_state_dict(dict(self.tensors))
+        return model.eval()
+
+    def _check_fit(self, network: nn.Module) -> None:
         wanted = network.state_dict()
         wrong = sorted(
             name for name in {*wanted, *self.tensors} if name not in wanted or name not in self.tensors
@@ -175,11 +195,32 @@ class Bundle:
         if wrong:
             raise BundleError(
                 f"{counted(len(wrong), 'tensor')} in the file do not fit the architecture {self.spec.arch} "
-                f"(first: {wrong[0]!r}). "
+                f"(first: {shown(wrong[0])}). "
                 "Expected the same names and shapes. The file is damaged, or the given network is another one."
             )
-        network.load_state_dict(dict(self.tensors))
-        return network.eval()
+
+    def _skeleton(self) -> nn.Module:
+        """The network without weights, once it is known that the file's tensors justify their memory."""
+        network = self._built(skeleton_of)
+        held, needed = sum(tensor.nbytes for tensor in self.tensors.values()), bytes_of(network)
+        if needed > 2 * held + ROOM:
+            raise BundleError(
+                f"The network {self.spec.arch} that the file describes needs {needed:,} bytes, but its tensors have {held:,}: "
+                "they are not of that network. The file is damaged, or was made to do harm."
+            )
+        # Names may differ here, where a part was kept that a real picture shows to be unused; shapes of the same names may not.
+        if network.state_dict().keys() == self.tensors.keys():
+            self._check_fit(network)
+        return network
+
+    def _built(self, how: Callable[[ModelSpec], nn.Module]) -> nn.Module:
+        try:
+            return how(self.spec)
+        except SightlineError as error:
+            own = " Build it in your own code: Predictor.load(path, model=network)." if self.spec.needs_code else ""
+            raise BundleError(f"The network in the file cannot be built: {error}{own}") from error
+        except Exception as error:  # a zoo's constructor fails in any way that odd numbers lead to
+            raise BundleError(f"The network {self.spec.arch} in the file cannot be built: {shown(str(error))}") from error
 
 
 def _check_outputs(spec: ModelSpec, target: Target) -> None:
@@ -190,10 +231,32 @@ def _check_outputs(spec: ModelSpec, target: Target) -> None:
         )
 
 
-def _precision(value: Any) -> Precision:
-    if value not in PRECISIONS:
-        raise BundleError(f"precision {value!r} in the file is not one of {', '.join(PRECISIONS)}.")
-    return cast(Precision, value)
+def _is_plain(value: Any) -> bool:
+    """Whether texts are of readable length; all else in what a parser gave is plain already."""
+    if isinstance(value, Mapping):
+        return all(map(_is_plain, value.values()))
+    return all(map(_is_plain, value)) if isinstance(value, list) else not isinstance(value, str) or len(value) <= LONGEST_TEXT
+
+
+def _is_finite(value: Any) -> bool:
+    if isinstance(value, Mapping | list):
+        return all(map(_is_finite, value.values() if isinstance(value, Mapping) else value))
+    return not isinstance(value, float) or math.isfinite(value)
+
+
+_ANYTHING = Kind("names with values", lambda value: True)
+_STORED: Mapping[str, Kind] = {
+    "format_version": Kind(str(FORMAT_VERSION), lambda value: type(value) is int and value == FORMAT_VERSION),
+    # Their own rooms know what these may hold.
+    "architecture": _ANYTHING,
+    "target": _ANYTHING,
+    "preprocess": _ANYTHING,
+    "precision": one_of(PRECISIONS),
+    # Losses that went wrong are part of what happened: the one place where NaN and Infinity may stand.
+    "history": list_of(Kind("names with values", lambda row: isinstance(row, Mapping) and _is_plain(row))),
+    "made": Kind("names with finite values", lambda made: isinstance(made, Mapping) and _is_plain(made) and _is_finite(made)),
+}
+"""What a manifest holds under each name."""
 
 
 def _parse(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
@@ -203,22 +266,29 @@ def _parse(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
             f"vision_learner(..., weights='{path}'); to predict, export with learn.export(...)."
         )
     try:
-        manifest = json.loads(metadata["manifest"])
-    except (ValueError, RecursionError) as error:
-        raise BundleError(f"{path}: its manifest is not JSON: {error}") from error
+        manifest = parse_json(metadata["manifest"], nan=True)
+    except ValueError as error:
+        raise BundleError(f"{path}: its manifest is not JSON that is read here: {error}") from error
     if not isinstance(manifest, dict):
         raise BundleError(f"{path}: its manifest is not a JSON object.")
     found = manifest.get("format_version")
-    if not isinstance(found, int) or not 1 <= found <= FORMAT_VERSION:
-        raise BundleError(
-            f"{path} has format version {found!r}; this sightline reads 1 to {FORMAT_VERSION}. Update sightline to read it."
-        )
+    if type(found) is not int or found != FORMAT_VERSION:
+        way_out = "Export it again." if found == 1 else "Update sightline to read it."
+        raise BundleError(f"{path} has format version {shown(found)}; this sightline reads {FORMAT_VERSION}. {way_out}")
     return manifest
 
 
-def _hint(path: Path) -> str:
+def _first_bytes(path: Path) -> bytes:
     with path.open("rb") as file:
-        head = file.read(2)
+        return file.read(2)
+
+
+def _hint(path: Path) -> str:
+    try:
+        # Anything but a file is not even opened: a pipe would wait for ever.
+        head = _first_bytes(path) if os.path.isfile(path) else b""
+    except OSError:
+        head = b""
     if head[:1] == b"\x80" or head == b"PK":
         return of_pickle(path)
     return "Expected what learn.export(...) or `sightline train` wrote."

@@ -13,12 +13,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from sightline.atomic import whole_file
 from sightline.bundle import Bundle, of_pickle
-from sightline.errors import ArchitectureError, ModelError, OptionError, WeightsError, close_matches, counted, listed
+from sightline.errors import (
+    ArchitectureError,
+    ModelError,
+    OptionError,
+    TensorFileError,
+    WeightsError,
+    close_matches,
+    counted,
+    listed,
+)
 from sightline.model.architectures import Architecture
 from sightline.model.backbones import Arch, resolve, torchvision_names
 from sightline.model.spelling import SAFE_SUFFIX
@@ -30,6 +37,7 @@ from sightline.model.zoo import Backbone, Stats
 from sightline.preprocess import IMAGENET_STATS, Preprocess, ResizeMethod, as_size
 from sightline.record import Record
 from sightline.target import MultiLabel, Regression, SingleLabel, Target, Vocab
+from sightline.tensorfile import write_tensors
 
 NORMALIZED_BY_FASTAI = (
     "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "squeezenet1_0", "squeezenet1_1", "densenet121",
@@ -287,10 +295,9 @@ def _stats(backbone: Backbone, n_in: int, normalize: bool | None) -> Stats | Non
 
 
 def _write_weights(path: Path, tensors: Mapping[str, Tensor]) -> Path:
-    named = {SAVED_MODEL + name: tensor.detach().clone() for name, tensor in tensors.items()}
+    named = {SAVED_MODEL + name: tensor for name, tensor in tensors.items()}
     try:
-        with whole_file(path) as partial:
-            save_file(named, partial, metadata={"format": SAVED_FORMAT})
-    except OSError as error:
+        write_tensors(path, named, {"format": SAVED_FORMAT})
+    except (OSError, TensorFileError) as error:
         raise WeightsError(f"{path} cannot be written: {error}. Choose a folder that you may write to.") from error
     return path

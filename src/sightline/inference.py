@@ -16,13 +16,14 @@ from sightline.errors import ModelError
 from sightline.model.folding import Copy, folded, is_stateless
 from sightline.model.modes import evaluating
 from sightline.runtime import Runtime
+from sightline.runtime.memory import Parts
 
 CLOSE = 2.5
 """Of decisions that two outputs would change by being off, each by this error on average, one in 26 lies farther apart."""
 _AT_ONCE = 16
 """Pictures that a core computes at once: more would leave its cache, fewer cost more a call (measured: 8 to 32 are alike)."""
-_COMPARED = 8
-"""On how many pictures the error of a copy is measured."""
+_COMPARED = {"fp32": 2, "bf16": 8, "fp16": 8}
+"""On how many pictures a copy is compared; in 16 bits its error is measured on them."""
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -46,17 +47,17 @@ class Forward(Protocol):
 
 
 class AsItIs:
-    """The network itself, put into evaluation mode for each batch."""
+    """The network itself, put into evaluation mode for each batch; in parts, where the device's memory is too short for it."""
 
     concurrent = False
 
-    def __init__(self, model: nn.Module, runtime: Runtime) -> None:
-        """Take the network, on the device of `runtime`."""
-        self.model, self.runtime = model, runtime
+    def __init__(self, model: nn.Module, runtime: Runtime, parts: Parts | None = None) -> None:
+        """Take the network, on the device of `runtime`, and in what parts batches are computed; None is whole at first."""
+        self.model, self.runtime, self.parts = model, runtime, parts or Parts()
 
     def __call__(self, images: Tensor) -> Tensor:
-        with evaluating(self.model), torch.inference_mode():
-            return infer(self.model, images, self.runtime)
+        with evaluating(self.model):
+            return self.parts.computed(lambda part: infer(self.model, part, self.runtime), images)
 
 
 class Copied:
@@ -68,7 +69,9 @@ class Copied:
     Whatever cannot be copied, or does not agree with its copy on the first pictures, computes as it is, one batch at a time.
     """
 
-    def __init__(self, model: nn.Module, runtime: Runtime, margins: Margins, copied: Copying = folded) -> None:
+    def __init__(
+        self, model: nn.Module, runtime: Runtime, margins: Margins, copied: Copying = folded, parts: Parts | None = None
+    ) -> None:
         """Nothing is copied yet.
 
         Args:
@@ -76,8 +79,9 @@ class Copied:
             runtime: Device and precision.
             margins: How far outputs are from another decision, see `Target.margins`.
             copied: Makes the copy.
+            parts: As for `AsItIs`.
         """
-        self._plain, self._margins, self._copied = AsItIs(model, runtime), margins, copied
+        self._plain, self._margins, self._copied = AsItIs(model, runtime, parts), margins, copied
         self.concurrent = is_stateless(model)
         self._copy: Copy | None = None
         self._tried = False
@@ -87,7 +91,7 @@ class Copied:
         if not self._tried:
             self._try(images)
         if self._copy is not None:
-            with torch.inference_mode():
+            with torch.no_grad():
                 return self._decisive(self._computed(images, self._copy), images, self._copy)
         with self._lock:
             return self._plain(images)
@@ -98,13 +102,14 @@ class Copied:
                 return
             model, precision = self._plain.model, self._plain.runtime.precision
             with evaluating(model):
-                self._copy = self._copied(model, images[: 1 if precision == "fp32" else _COMPARED], _DTYPES[precision])
+                self._copy = self._copied(model, images[: _COMPARED[precision]], _DTYPES[precision])
             self._tried = True
 
     def _computed(self, images: Tensor, copy: Copy) -> Tensor:
         runtime = self._plain.runtime
-        parts = images.split(_AT_ONCE) if runtime.device.type == "cpu" else (images,)
-        return torch.cat([infer(copy.network, part, runtime) for part in parts])
+        if runtime.device.type == "cpu":
+            return torch.cat([infer(copy.network, part, runtime) for part in images.split(_AT_ONCE)])
+        return self._plain.parts.computed(lambda part: infer(copy.network, part, runtime), images)
 
     def _decisive(self, logits: Tensor, images: Tensor, copy: Copy) -> Tensor:
         """The outputs, those of pictures that are close to another decision in 32 bits."""

@@ -20,6 +20,7 @@ from sightline.data.loading.loaders import Loader
 from sightline.data.showing.plots import FigSize, grid_shape
 from sightline.data.showing.show_results import Shown, pixels_of, show_results, titled
 from sightline.errors import LabelError, OptionError, counted
+from sightline.escaping import for_figure, for_terminal
 from sightline.outputs import Outputs
 
 if TYPE_CHECKING:
@@ -287,7 +288,7 @@ class ClassificationInterpretation(Interpretation):
         for axis, table, ticks, label in zip(axes, tables, names, self._names, strict=False):
             values = _shares(table) if normalize else table
             _draw_matrix(axis, values, ticks, cmap, f".{norm_dec}f" if normalize else "d", plot_txt)
-            axis.set_title(label if self._several else title)
+            axis.set_title(for_figure(label) if self._several else title)
         if self._several:
             figure.suptitle(title)
         if ax is None:
@@ -299,8 +300,9 @@ class ClassificationInterpretation(Interpretation):
         from sklearn.metrics import classification_report
 
         actual, predicted = (values.long().numpy() for values in (self.targs, self.decoded))
+        names = [for_terminal(name) for name in self._names]
         text: str = classification_report(
-            actual, predicted, labels=list(range(len(self._names))), target_names=self._names, zero_division=0.0
+            actual, predicted, labels=list(range(len(self._names))), target_names=names, zero_division=0.0
         )
         return text
 
@@ -323,9 +325,9 @@ def _shares(table: Counts) -> npt.NDArray[np.float64]:
 
 def _draw_matrix(axis: Axes, values: npt.NDArray[Any], names: list[str], cmap: str, form: str, written: bool) -> None:
     axis.imshow(values, interpolation="nearest", cmap=cmap)
-    ticks = range(len(names))
-    axis.set_xticks(ticks, names, rotation=90)
-    axis.set_yticks(ticks, names)
+    ticks, labels = range(len(names)), [for_figure(name) for name in names]
+    axis.set_xticks(ticks, labels, rotation=90)
+    axis.set_yticks(ticks, labels)
     axis.set_xlabel("Predicted")
     axis.set_ylabel("Actual")
     axis.grid(False)

@@ -27,6 +27,7 @@ from sightline.errors import ImageError, ModelError, OptionError, did_you_mean, 
 from sightline.inference import AsItIs, Copied, Copying, Forward, content_of, overlapped
 from sightline.outputs import Outputs, as_loader, gathered
 from sightline.runtime import Precision, Runtime, plan_runtime
+from sightline.runtime.memory import Parts
 from sightline.target import Target, Vocab
 
 Backend: TypeAlias = Literal["torch", "openvino"]
@@ -152,6 +153,7 @@ class Predictor:
         pipeline: How pictures are prepared.
         runtime: Device and precision.
         info: What an exported file says about itself (its manifest); empty for a learner's predictor.
+        parts: In what parts batches are computed where the device's memory is too short for them.
     """
 
     def __init__(
@@ -178,6 +180,7 @@ class Predictor:
         self.model = model.to(self.runtime.device)
         self.target, self.pipeline, self.info = target, pipeline, info or {}
         self._activate = activate or target.activate
+        self.parts = Parts()
         self._copying: Copying | None = None
         self._kept: tuple[object, Forward] | None = None
 
@@ -366,9 +369,9 @@ class Predictor:
     def _forward(self, pictures: int) -> Forward:
         """What computes: for many pictures a folded copy, made anew for each pass, because weights may have changed since."""
         if self._copying is None and pictures < MANY:
-            return AsItIs(self.model, self.runtime)
+            return AsItIs(self.model, self.runtime, self.parts)
         if self._copying is None:
-            return Copied(self.model, self.runtime, self.target.margins)
+            return Copied(self.model, self.runtime, self.target.margins, parts=self.parts)
         # What takes seconds to make is kept, as long as the network is the same.
         content = content_of(self.model)
         if self._kept is None or self._kept[0] != content:

@@ -69,24 +69,134 @@ def test_networks_of_the_zoos_give_the_same_outputs(make, side, left):
     assert is_stateless(network)
 
 
-class Wilful(nn.Module):
-    """Goes by the values and the shape of its input, which no tracer could follow."""
+class Own(nn.Module):
+    """A network of one's own, in which what happens to `features` and `x` is to be said."""
 
     def __init__(self) -> None:
         super().__init__()
         self.conv, self.norm = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)
         self.linear = nn.Linear(4, 2)
+        self.count = 0
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if x.shape[-1] > 1000 or x.sum().item() == 12345:
-            x = x * 2
-        return self.linear(self.norm(self.conv(x)).relu().mean((2, 3)))
+        return self.linear(self.between(x, self.conv(x)).relu().mean((2, 3)))
+
+    def between(self, x: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
+        return self.norm(features)
 
 
-def test_any_control_flow_will_do():
-    network = stirred(Wilful())
+class BySize(Own):
+    def between(self, x, features):
+        return (
+            self.norm(features) * 2 if x.shape[-1] > 1000 or x.dim() == 3 or not x.is_floating_point() else self.norm(features)
+        )
+
+
+def test_control_flow_by_sizes_will_do():
+    network = stirred(BySize())
     assert_agrees(network, torch.randn(2, 3, 8, 8))
     assert not is_stateless(network)
+
+
+class ByValue(Own):
+    """Dark pictures are not normalised."""
+
+    def between(self, x, features):
+        return self.norm(features) if x.mean() > 0 else features
+
+
+class ByItem(Own):
+    def between(self, x, features):
+        return self.norm(features) if x.mean().item() > 0 else features
+
+
+class ByList(Own):
+    def between(self, x, features):
+        return self.norm(features) if sum(x.mean((1, 2, 3)).tolist()) > 0 else features
+
+
+class ByCount(Own):
+    """Goes by how many pictures are dark, which is a size."""
+
+    def between(self, x, features):
+        return self.norm(features) if not len((x.mean((1, 2, 3)) < 0).nonzero()) else features
+
+
+class ByChoice(Own):
+    def between(self, x, features):
+        return self.norm(features) if not len(x[x.mean((1, 2, 3)) < 0]) else features
+
+
+class ByBatch(Own):
+    """One picture alone is another matter."""
+
+    def between(self, x, features):
+        return self.norm(features if len(x) == 1 else features * 1.5)
+
+
+class BySelf(Own):
+    """Every third call is another matter."""
+
+    def between(self, x, features):
+        self.count += 1
+        return features if self.count % 3 == 0 else self.norm(features)
+
+
+@pytest.mark.parametrize("kind", [ByValue, ByItem, ByList, ByCount, ByChoice, ByBatch, BySelf])
+def test_what_may_go_another_way_with_other_pictures_has_no_copy(kind):
+    bright = torch.randn(2, 3, 8, 8).abs()
+    assert folded(stirred(kind()), bright) is None
+    assert folded(stirred(Own()), bright) is not None
+
+
+class Masked(Own):
+    """Of dark pictures nothing is left."""
+
+    def between(self, x, features):
+        features[x.mean((1, 2, 3)) < 0] = 0
+        return self.norm(features)
+
+
+class Scaled(Own):
+    def between(self, x, features):
+        features.mul_(1 + (x.mean((1, 2, 3), keepdim=True) < 0).float())
+        return self.norm(features)
+
+
+@pytest.mark.parametrize("kind", [Masked, Scaled])
+def test_what_changes_features_in_place_stands_between_them_and_their_norm(kind):
+    network = stirred(kind())
+    network.norm.bias.data.fill_(1)  # of nothing it makes something
+    bright = torch.randn(2, 3, 8, 8).abs()
+    copy = folded(network, bright)
+    assert copy is not None
+    dark = torch.cat([bright, -bright])
+    with torch.no_grad():
+        assert torch.allclose(copy.network(dark), network(dark), atol=1e-6)
+
+
+def test_a_table_that_is_looked_up_by_place_is_no_look_at_values():
+    class Placed(Own):
+        def between(self, x, features):
+            return self.norm(features) + torch.arange(36.0)[torch.arange(36).view(6, 6)]
+
+    assert_agrees(stirred(Placed()), torch.randn(2, 3, 8, 8))
+
+
+class Keeping(Own):
+    """Keeps what it made in its first call."""
+
+    def between(self, x, features):
+        self.scale = getattr(self, "scale", None)
+        if self.scale is None:
+            self.scale = torch.ones(1)
+        return self.norm(features) * self.scale
+
+
+def test_what_a_network_kept_can_take_part_in_training_afterwards():
+    network = stirred(Keeping())
+    assert_agrees(network, torch.randn(2, 3, 8, 8))
+    network(torch.randn(2, 3, 8, 8)).sum().backward()
 
 
 def test_linear_layers_take_norms_of_both_sides():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import re
+import zipfile
 
 import pytest
 import safetensors.torch
@@ -14,6 +16,7 @@ from sightline.errors import SightlineWarning, WeightsError
 from sightline.model.spelling import as_file
 from sightline.model.vision import create_vision_model
 from sightline.model.weights import Layout, Tensors, load_into, read_file
+from sightline.tensorfile import write_tensors
 
 ARCH = models.shufflenet_v2_x0_5
 
@@ -80,7 +83,7 @@ def test_a_file_that_a_learner_saved_gives_its_body(arch, with_opt, tmp_path):
         state = {"exp_avg": torch.ones(3), "exp_avg_sq": torch.ones(3)}
         count = len(list(other.parameters()))
         tensors |= {f"optimizer.{i}.{key}": value.clone() for i in range(count) for key, value in state.items()}
-    safetensors.torch.save_file(tensors, tmp_path / "saved.safetensors", metadata={"format": "sightline-weights"})
+    write_tensors(tmp_path / "saved.safetensors", tensors, {"format": "sightline-weights"})
     assert set(read_file(tmp_path / "saved.safetensors").by_name) == set(other.state_dict())
     model = create_vision_model(arch, 3, weights=tmp_path / "saved.safetensors")
     assert all(torch.equal(a, b) for a, b in zip(body_of(model).values(), body_of(other).values(), strict=True))
@@ -90,7 +93,7 @@ def test_a_file_that_a_learner_saved_gives_its_body(arch, with_opt, tmp_path):
 def test_an_exported_file_gives_its_body(arch, tmp_path):
     other = create_vision_model(arch, 8, pretrained=False)
     metadata = {"format": "sightline", "manifest": "{}"}
-    safetensors.torch.save_file(other.state_dict(), tmp_path / "exported.safetensors", metadata=metadata)
+    write_tensors(tmp_path / "exported.safetensors", other.state_dict(), metadata)
     model = create_vision_model(arch, 3, weights=tmp_path / "exported.safetensors")
     assert all(torch.equal(a, b) for a, b in zip(body_of(model).values(), body_of(other).values(), strict=True))
 
@@ -170,7 +173,7 @@ def test_a_file_that_holds_code_is_refused_and_the_code_never_runs(tmp_path):
     [
         ("gone.pth", None, r"gone.pth': there is no such file. Give the path of a .safetensors, .pth or .pt file"),
         ("odd.h5", b"x", r"odd.h5' ends in '.h5'. Expected a file that ends in .safetensors, .pth or .pt"),
-        ("short.safetensors", b"\x10\x00", "cannot be read as safetensors"),
+        ("short.safetensors", b"\x10\x00", "cannot be read as .safetensors"),
         ("short.pth", b"PK\x03\x04 and then nothing", "cannot be read|holds more than tensors"),
         ("empty.pth", b"", "cannot be read|holds more than tensors"),
     ],
@@ -247,3 +250,61 @@ def test_a_foreign_file_for_timm_is_refused_in_its_own_names(tmp_path):
     torch.save(whole(), tmp_path / "odd.pth")
     with pytest.raises(WeightsError, match=r"do not fit test_convnext: 0 of its \d+ tensors matched. Missing: 'stem.0.weight'"):
         create_vision_model("test_convnext", 3, weights=tmp_path / "odd.pth")
+
+
+def packed(path, *, compression, copies=1):
+    """What torch.save wrote, its parts packed as no file of torch's is."""
+    torch.save({"a": torch.zeros(500_000)}, path)
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content * (copies if "/data/" in name else 1))
+
+
+def test_an_archive_that_would_burst_is_refused_unread(tmp_path):
+    packed(tmp_path / "bomb.pth", compression=zipfile.ZIP_DEFLATED)
+    assert (tmp_path / "bomb.pth").stat().st_size < 10_000
+    with pytest.raises(WeightsError, match="is a packed archive: it would become larger than it is"):
+        read_file(tmp_path / "bomb.pth")
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [torch.zeros(1).expand(10**6, 10**6), torch.empty(10**6, 10**6, device="meta"), torch.eye(3).to_sparse()],
+    ids=["expanded", "without memory", "sparse"],
+)
+def test_tensors_that_claim_more_than_the_file_holds_are_refused(tensor, tmp_path):
+    torch.save({"conv1.0.weight": tensor}, tmp_path / "vast.pth")
+    with pytest.raises(WeightsError, match=r"'conv1.0.weight' is \(.*more than the file holds of it|cannot be read"):
+        read_file(tmp_path / "vast.pth")
+
+
+def test_names_that_are_no_texts_are_left_aside(tmp_path):
+    name = ("x",)
+    for _ in range(18):
+        name = (name, name)
+    torch.save({"a": torch.zeros(2), name: torch.ones(2), 3: torch.ones(2)}, tmp_path / "odd.pth")
+    assert set(read_file(tmp_path / "odd.pth").by_name) == {"a"}
+
+
+@pytest.mark.parametrize("old", [False, True], ids=["archive", "before 1.6"])
+@pytest.mark.filterwarnings("ignore")
+def test_damaged_files_of_torch_end_in_our_own_error_or_well(old, tmp_path):
+    rng = random.Random(0)
+    torch.save(
+        {f"{i}.weight": torch.rand(4, 4) for i in range(5)}, tmp_path / "good.pth", _use_new_zipfile_serialization=not old
+    )
+    good = (tmp_path / "good.pth").read_bytes()
+    messages = []
+    for number in range(300):
+        bad = bytearray(good[: rng.randrange(len(good))] if number % 4 == 0 else good)
+        for _ in range(rng.randrange(1, 4) if bad else 0):
+            bad[rng.randrange(len(bad))] ^= 1 << rng.randrange(8)
+        (tmp_path / "bad.pth").write_bytes(bad)
+        try:
+            read_file(tmp_path / "bad.pth")
+        except WeightsError as error:
+            messages.append(str(error))
+    assert len(messages) > 100
+    assert max(map(len, messages)) < 1_500

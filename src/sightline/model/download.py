@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import re
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
-from urllib.error import HTTPError
+from urllib.parse import urlsplit
 
 import torch
 from torch import nn
 
 from sightline.errors import ModelError, WeightsError
 from sightline.model.weights import Tensors
+from sightline.web import digest_of, fetch, refuse_address
 
 STALLED_S = 20.0
 """A connection that brings nothing for this many seconds is given up."""
 
 REACHED_S = 10.0
 """A hub that has not answered after this many seconds is taken for unreachable."""
+
+MOST_BYTES = 32 << 30
+"""More than any published network has."""
+
+HASH_IN_NAME = r"-([0-9a-f]{8,64})\."
+"""In the names of published files: how the SHA-256 of their content begins."""
 
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 """What timm looks for on the hub, in that order, where it does not name a file."""
@@ -35,21 +45,19 @@ def fetch_torchvision(entry: Any, arch: str) -> Tensors:
     Raises:
         WeightsError: No network, no such file, an interrupted or altered download, or a damaged file in the cache.
     """
-    folder = Path(torch.hub.get_dir()) / "checkpoints"
-    cached = folder / str(entry.url).rsplit("/", 1)[-1]
+    url = str(entry.url)
+    cached = _place(url)
     was_cached = cached.exists()
     try:
-        with _patience(STALLED_S):
-            found = entry.get_state_dict(progress=True, check_hash=True, map_location="cpu", weights_only=True)
+        _bring(url, cached)
+        found = entry.get_state_dict(progress=False, check_hash=True, map_location="cpu", weights_only=True)
     except Exception as error:  # urllib, sockets, ssl, pickle and torch each raise their own
-        if isinstance(error, HTTPError):
-            error.close()  # it is the server's answer too, and holds the connection
         if was_cached:
             raise WeightsError(
                 f"The cached weights of {arch} cannot be read: {_reason(error)}. Delete {cached} and try again."
             ) from error
         raise WeightsError(
-            f"The weights {entry.name} of {arch} could not be fetched from {entry.url}: {_reason(error)}. {_ways_out(cached)}"
+            f"The weights {entry.name} of {arch} could not be fetched from {url}: {_reason(error)}. {_ways_out(cached)}"
         ) from error
     return Tensors(found, f"{type(entry).__name__}.{entry.name}")
 
@@ -57,10 +65,11 @@ def fetch_torchvision(entry: Any, arch: str) -> Tensors:
 def create_timm(name: str, **options: Any) -> nn.Module:
     """A timm network with its published weights, by `timm.create_model(pretrained=True)`.
 
-    timm's hub client tries for most of a minute when there is no network, so that the hub is asked once beforehand.
+    The file is brought here and checked first, and what was checked is what is loaded. The hub's client tries for most of a
+    minute when there is no network, so that the hub is asked once beforehand.
 
     Raises:
-        WeightsError: There are no such weights, or they cannot be fetched.
+        WeightsError: There are no such weights, they cannot be fetched, or they are not what was published.
         ModelError: The network does not take an option.
     """
     import timm
@@ -75,12 +84,16 @@ def create_timm(name: str, **options: Any) -> nn.Module:
     ways_out = _ways_out(Path(constants.HF_HUB_CACHE))
     where = f"{constants.ENDPOINT}/{cfg.hf_hub_id}" if cfg.hf_hub_id else str(cfg.url or "")
     try:
+        overlay = {}
         if cfg.hf_hub_id:
-            _ask_hub(cfg.hf_hub_id, [cfg.hf_hub_filename] if cfg.hf_hub_filename else HUB_FILES)
-        timm.models.set_pretrained_download_progress(True)
-        timm.models.set_pretrained_check_hash(True)
+            names = [cfg.hf_hub_filename] if cfg.hf_hub_filename else HUB_FILES
+            # Files of the hub are never in a format of their own; timm would take this one for such a file otherwise.
+            overlay = {"file": str(hub_file(cfg.hf_hub_id, names)), "custom_load": False}
+        elif cfg.url:
+            url, *named = (cfg.url,) if isinstance(cfg.url, str) else cfg.url
+            _bring(url, _place(named[0] if named else url))
         with _patience(STALLED_S):
-            return timm.create_model(name, pretrained=True, **options)
+            return timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay, **options)
     except TypeError as error:
         raise ModelError(f"timm cannot build {name} with {options}: {error}") from error
     except Exception as error:  # httpx, requests, urllib, the hub and safetensors each raise their own
@@ -89,8 +102,102 @@ def create_timm(name: str, **options: Any) -> nn.Module:
         ) from error
 
 
+def _place(url: str) -> Path:
+    """Where torch's hub, and timm with it, looks for a file of that address."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / PurePosixPath(urlsplit(url).path).name
+
+
+def _bring(url: str, cached: Path) -> None:
+    """Have a published file in the cache, with the content that the digits in its name stand for.
+
+    Raises:
+        OSError: It cannot be fetched, or it is another content; or the network is not to be used.
+    """
+    named = re.search(HASH_IN_NAME, cached.name)
+    sha256 = named[1] if named else ""
+    if cached.exists():
+        if not digest_of(cached).startswith(sha256):
+            raise OSError(f"its content is not what was published: the SHA-256 does not begin with {sha256}")
+        return
+    if os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}:
+        raise OSError("HF_HUB_OFFLINE is set, so that nothing is fetched")
+    from tqdm.auto import tqdm
+
+    with tqdm(unit="B", unit_scale=True, unit_divisor=1024, desc=cached.name, leave=True) as bar:
+
+        def progress(there: int, total: int | None) -> None:
+            bar.total = total
+            bar.update(there - bar.n)
+
+        fetch(url, cached, most_bytes=MOST_BYTES, timeout=STALLED_S, sha256=sha256, progress=progress)
+
+
+def hub_file(repo: str, filenames: Sequence[str]) -> Path:
+    """The first of these files that a repository of the hub has: from the cache, or downloaded; its content checked.
+
+    Args:
+        repo: `owner/name`, or `owner/name@revision`.
+        filenames: Names in the repository, the best first.
+
+    Raises:
+        Exception: Whatever the hub's client raises when there is none, or the hub cannot be reached.
+        OSError: The content is not what the hub says, twice; the file was removed from the cache.
+    """
+    import huggingface_hub as hub
+    from huggingface_hub import constants
+
+    refuse_address(constants.ENDPOINT, ("https",))
+    name, _, revision = repo.partition("@")
+    cached = (hub.try_to_load_from_cache(name, filename, revision=revision or None) for filename in filenames)
+    found = next((Path(path) for path in cached if isinstance(path, str)), None)
+    if found is not None and _is_what_was_published(found):
+        return found
+    _remove(found)
+    _ask_hub(repo, filenames)
+    found = _download_first(name, filenames, revision or None)
+    if not _is_what_was_published(found):
+        _remove(found)
+        raise OSError("its content is not what the hub announced, and was removed; try again")
+    return found
+
+
+def _download_first(name: str, filenames: Sequence[str], revision: str | None) -> Path:
+    import huggingface_hub as hub
+    from huggingface_hub.errors import EntryNotFoundError
+
+    for filename in filenames[:-1]:
+        try:
+            return Path(hub.hf_hub_download(name, filename, revision=revision))
+        except EntryNotFoundError:
+            continue
+    return Path(hub.hf_hub_download(name, filenames[-1], revision=revision))
+
+
+def _is_what_was_published(path: Path) -> bool:
+    """Whether a file in the hub's cache has the content that it is kept under the name of: a SHA-256, or git's SHA-1.
+
+    Under another name, as some mirrors have it, its size is all that the hub's client could check.
+    """
+    content = path.resolve()
+    if re.fullmatch("[0-9a-f]{64}", content.name):
+        return digest_of(content) == content.name
+    if re.fullmatch("[0-9a-f]{40}", content.name):
+        data = content.read_bytes()
+        named = hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False)
+        return named.hexdigest() == content.name
+    return True
+
+
+def _remove(path: Path | None) -> None:
+    """Take a file, and what it points to, out of the hub's cache."""
+    if path is not None:
+        content = path.resolve()
+        path.unlink(missing_ok=True)
+        content.unlink(missing_ok=True)
+
+
 def _ask_hub(repo: str, filenames: Sequence[str]) -> None:
-    """Ask the hub for files of which none is in the cache, without the retries of its client; any answer will do.
+    """Ask the hub for a file, without the retries of its client; any answer will do.
 
     Raises:
         Exception: Whatever the client raises when the hub cannot be reached.
@@ -99,9 +206,6 @@ def _ask_hub(repo: str, filenames: Sequence[str]) -> None:
     from huggingface_hub.errors import HfHubHTTPError
 
     repo, _, revision = repo.partition("@")
-    cached = [hub.try_to_load_from_cache(repo, filename, revision=revision or None) for filename in filenames]
-    if any(isinstance(path, str) for path in cached):
-        return
     try:
         hub.get_hf_file_metadata(hub.hf_hub_url(repo, filenames[0], revision=revision or None), timeout=REACHED_S)
     except HfHubHTTPError:
@@ -112,7 +216,7 @@ def _ask_hub(repo: str, filenames: Sequence[str]) -> None:
 def _patience(seconds: float) -> Iterator[None]:
     """Sockets opened inside give up after `seconds` of silence, unless the process has set its own limit.
 
-    torch's downloader passes no timeout of its own, and would wait for ever on a connection that went dead.
+    The hub's client, for one, may wait for ever on a connection that went dead.
     """
     before = socket.getdefaulttimeout()
     if before is None:

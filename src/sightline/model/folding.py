@@ -1,7 +1,10 @@
 """Folding: a copy of a network for inference alone, its BatchNorms multiplied into the convolutions before them.
 
 The copy is a second tree of modules that shares every tensor which it does not replace. Which norms can go is seen by watching
-one picture pass: nothing is traced, so any control flow will do, and nothing of the original is touched or patched.
+a few pictures pass: nothing is traced, and nothing of the original is touched or patched.
+
+What was watched must hold for all pictures. So a network has no copy if it takes numbers out of tensors, by which it may decide
+what it does, or if it keeps other values after each call; and only what happens with one picture and with two alike is folded.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from itertools import chain
+from operator import is_not
 from types import FunctionType, MethodType
 from typing import Any, NamedTuple
 
@@ -19,19 +23,29 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 CONVOLUTIONS: tuple[type[nn.Module], ...] = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 NORMS: tuple[type[nn.Module], ...] = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 KNOWN_PACKAGES = frozenset({"torch", "torchvision", "timm", "sightline"})
 """Their modules keep nothing from one call to the next in evaluation mode, so that several threads may use one of them."""
+_TELLING = frozenset({torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape})
+_MASKS = frozenset({torch.bool, torch.uint8})
 
 FOLDING_ERROR = 1e-3
 """How far outputs of the copy may be off in 32 bits, as a share of the largest output; rounding alone makes some 1e-6."""
 ROUNDING_ERROR = 0.1
 """The same in 16 bits, where the network itself is some 1e-2 off."""
 
-_READS = frozenset({"item", "tolist", "numpy", "__bool__", "__int__", "__float__", "__index__", "__contains__"})
-"""What takes values out of a tensor without making a tensor; sizes and the like are no values."""
+_FACTS = frozenset(
+    {
+        *("shape", "size", "stride", "dim", "ndim", "ndimension", "numel", "nelement", "__len__", "nbytes", "itemsize"),
+        *("element_size", "storage_offset", "dtype", "layout", "device", "get_device", "names", "requires_grad", "is_leaf"),
+        *("is_cpu", "is_cuda", "is_mps", "is_xpu", "is_meta", "is_sparse", "is_quantized", "is_mkldnn", "is_nested"),
+        *("is_contiguous", "is_floating_point", "is_complex", "is_signed", "is_inference", "is_conj", "is_neg", "is_same_size"),
+    }
+)
+"""What is known of a tensor without looking at its values, which neither uses nor changes it."""
 
 
 class Copy(NamedTuple):
@@ -54,7 +68,7 @@ def folded(model: nn.Module, images: Tensor, dtype: torch.dtype = torch.float32)
     Args:
         model: In evaluation mode; it is not changed, and must not be trained while the copy is in use: the copy shares what it
             does not replace, and keeps what it replaced.
-        images: float `(N, C, H, W)` on the network's device, such as it will be given: one or a few, to compare on.
+        images: float `(N, C, H, W)` on the network's device, such as it will be given: two or a few, to watch and compare on.
         dtype: What convolutions and linear layers are to hold: what `torch.autocast` would cast them to in every call, under
             which the copy then has to run.
     """
@@ -62,11 +76,15 @@ def folded(model: nn.Module, images: Tensor, dtype: torch.dtype = torch.float32)
         exact, network = resting(model), resting(model)
         if exact is None or network is None:
             return None
-        with torch.inference_mode():
-            expected = model(images)
-            for pair in _watched(network, images[:1]).pairs():
+        if len(images) == 1:
+            images = torch.cat([images, images])
+        with torch.no_grad():
+            expected, pairs = model(images), _pairs(network, images[:2])
+            if pairs is None:
+                return None
+            for pair in pairs:
                 _fold(network, pair)
-            error = difference(network(images[:1]), expected[:1], FOLDING_ERROR)
+            error = _worst(network, images[:2], expected[:2], FOLDING_ERROR)
             if error is None or dtype == torch.float32:
                 return None if error is None else Copy(network, exact, error)
             _lower(network, dtype)
@@ -141,16 +159,18 @@ class _Pair(NamedTuple):
 
 
 class _Watch(TorchFunctionMode):
-    """Notes what happens to each tensor while a picture passes.
+    """Notes what happens to each tensor while pictures pass.
 
     Attributes:
         uses: How many functions took each tensor, by its id.
         calls: Each call of a module that matters: the module, what it took and what it gave.
+        looked: Whether values were taken out of tensors, as numbers, so that what happened may have followed from them.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.uses: Counter[int] = Counter()
+        self.looked = False
         self.calls: list[tuple[nn.Module, Tensor, Tensor]] = []
         self._held: list[Tensor] = []
 
@@ -159,37 +179,78 @@ class _Watch(TorchFunctionMode):
     ) -> Any:
         result = func(*args, **(kwargs or {}))
         idle = func is F.dropout and args and result is args[0]
-        if not idle and (list(_tensors(result)) or getattr(func, "__name__", "") in _READS):
+        if not idle and _name(func) not in _FACTS:
             given = list(_tensors([*args, *(kwargs or {}).values()]))
             # Held, so that no later tensor is given the id of one that is gone.
             self._held += given
             self.uses.update(map(id, given))
+            self.looked |= bool(given) and result is not None and next(_tensors(result), None) is None
         return result
 
     def called(self, module: nn.Module, args: tuple[Any, ...], result: Any) -> None:
         """A forward hook."""
         self.calls.append((module, args[0], result))
 
-    def pairs(self) -> Iterator[_Pair]:
+    def pairs(self) -> list[_Pair]:
         """Modules that were called once, one right after the other, with nothing else looking at what passes between them."""
         times = Counter(module for module, _, _ in self.calls)
         once = [call for call in self.calls if times[call[0]] == 1]
         givers = {id(given): module for module, _, given in once}
-        for module, taken, _ in once:
-            if id(taken) in givers and self.uses[id(taken)] == 1:
-                yield _Pair(givers[id(taken)], module)
+        return [
+            _Pair(givers[id(taken)], module) for module, taken, _ in once if id(taken) in givers and self.uses[id(taken)] == 1
+        ]
 
 
-def _watched(twin: nn.Module, picture: Tensor) -> _Watch:
-    watch = _Watch()
+class _Looks(TorchDispatchMode):
+    """Notes whether numbers, or sizes of tensors, follow from values: below Python too, where `_Watch` sees nothing.
+
+    Attributes:
+        looked: Whether they did.
+    """
+
+    looked: bool = False
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        if not _TELLING.isdisjoint(getattr(func, "tags", ())):
+            # Of what an index chooses only masks determine how many there are.
+            self.looked |= func is not torch.ops.aten.index.Tensor or any(i.dtype in _MASKS for i in _tensors(args[1]))
+        return func(*args, **(kwargs or {}))
+
+
+def _pairs(twin: nn.Module, images: Tensor) -> list[_Pair] | None:
+    """What can be folded whatever the pictures are, seen on some; None where what the network does may depend on them."""
+    one, before = _watched(twin, images[:1]), _kept(twin)
+    several, after = _watched(twin, images), _kept(twin)
+    if one.looked or several.looked or len(before) != len(after) or any(map(is_not, before, after)):
+        return None
+    alike = set(one.pairs())
+    return [pair for pair in several.pairs() if pair in alike]
+
+
+def _watched(twin: nn.Module, images: Tensor) -> _Watch:
+    watch, looks = _Watch(), _Looks()  # type: ignore[no-untyped-call] # of PyTorch
     hooks = [module.register_forward_hook(watch.called) for module in twin.modules() if _is_layer(module) or _is_norm(module)]
     try:
-        with watch:
-            twin(picture)
+        with watch, looks:
+            twin(images)
     finally:
         for hook in hooks:
             hook.remove()
+    watch.looked |= looks.looked
     return watch
+
+
+def _kept(twin: nn.Module) -> list[Any]:
+    """All that modules hold, by which is seen whether they keep something else after each call."""
+    return [value for module in twin.modules() for value in vars(module).values()]
+
+
+def _name(func: Any) -> str:
+    """The name of a function, a method or what a property of tensors is read by."""
+    name: str = getattr(func, "__name__", "")
+    return str(getattr(func.__self__, "__name__", "")) if name == "__get__" else name
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:
@@ -197,6 +258,8 @@ def _tensors(value: Any) -> Iterator[Tensor]:
         yield value
     elif isinstance(value, list | tuple):
         yield from chain.from_iterable(map(_tensors, value))
+    elif isinstance(value, Mapping):
+        yield from chain.from_iterable(map(_tensors, value.values()))
 
 
 def _is_layer(module: nn.Module) -> bool:
@@ -283,6 +346,12 @@ def _replace(tree: nn.Module, new: Mapping[nn.Module, nn.Module]) -> None:
         for name, part in parent._modules.items():
             if part is not None and part in new:
                 parent._modules[name] = new[part].eval()
+
+
+def _worst(network: nn.Module, images: Tensor, expected: Tensor, most: float) -> float | None:
+    """The larger difference of one picture alone and of all; None if one is too large."""
+    errors = [difference(network(images[:n]), expected[:n], most) for n in (1, len(images))]
+    return None if None in errors else max(error for error in errors if error is not None)
 
 
 def difference(found: Any, expected: Tensor, most: float) -> float | None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from torch import nn
 
-from sightline.errors import BundleError, OptionError, did_you_mean
+from sightline.errors import BundleError, OptionError
 from sightline.model.layers import AdaptiveConcatPool2d, BatchNorm, SigmoidRange
+from sightline.stored import FLAG, NUMBER, Kind, check_fields, either, list_of, or_null, whole
 
 DEFAULT_HIDDEN = (512,)
 """Hidden sizes when `lin_ftrs` is not given."""
@@ -20,6 +21,15 @@ FINAL_NORM_MOMENTUM = 0.01
 
 LARGEST_LAYER = 1_000_000
 """More units than any head needs; a stored description that asks for more is refused."""
+
+_MOST_LAYERS = 64
+_STORED: Mapping[str, Kind] = {
+    "lin_ftrs": or_null(list_of(whole(1, LARGEST_LAYER), 0, _MOST_LAYERS)),
+    "ps": either(NUMBER, list_of(NUMBER, 1, _MOST_LAYERS + 1)),
+    **dict.fromkeys(("concat_pool", "pool", "first_bn", "bn_final", "lin_first"), FLAG),
+    "y_range": or_null(list_of(NUMBER, 2, 2)),
+}
+"""What a file may hold under each name."""
 
 
 @dataclass(frozen=True)
@@ -100,13 +110,9 @@ class HeadOptions:
         Raises:
             BundleError: A name is unknown, or a value is not what it may be.
         """
-        known = [field.name for field in fields(cls)]
-        for name in data:
-            if name not in known:
-                raise BundleError(f"The head in the file holds the unknown name {name!r}. {did_you_mean(name, known)}".rstrip())
         try:
-            return cls.of(**data)
-        except (OptionError, TypeError) as error:
+            return cls.of(**check_fields(data, _STORED))
+        except ValueError as error:
             raise BundleError(f"The head in the file is not valid: {error}") from error
 
 

@@ -2,21 +2,41 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from itertools import pairwise
 from typing import Any
 
-from sightline.errors import BundleError, did_you_mean, listed
+from sightline.errors import BundleError
 from sightline.model.channels import LARGEST_INPUT
 from sightline.model.head import LARGEST_LAYER, HeadOptions
 from sightline.preprocess import Size
+from sightline.stored import TEXT, Kind, check_fields, either, list_of, one_of, or_null, whole
 
 ZOOS = ("torchvision", "timm", "custom")
 CUSTOM = "custom"
 LARGEST_HEAD = 1_000_000_000
-LARGEST_PICTURE = 100_000
+LARGEST_PICTURE = 2_048
 """More weights in a head, and pixels a side, than any network has; a stored description that asks for more is refused."""
+
+_NAME = Kind(
+    "a name of letters, digits, '_', '-' and '.'",
+    lambda value: type(value) is str and bool(re.fullmatch(r"[\w.-]{1,200}", value)),
+)
+_FEATURES = whole(1, LARGEST_LAYER)
+_STORED: Mapping[str, Kind] = {
+    "zoo": one_of(ZOOS),
+    "arch": TEXT,
+    "n_out": _FEATURES,
+    "n_features": or_null(_FEATURES),
+    "n_in": whole(1, LARGEST_INPUT),
+    "cut": or_null(either(whole(-LARGEST_LAYER, LARGEST_LAYER), one_of((CUSTOM,)))),
+    "img_size": or_null(list_of(whole(1, LARGEST_PICTURE), 2, 2)),
+    "head": or_null(Kind("names with values", lambda value: isinstance(value, Mapping))),
+    "source": or_null(TEXT),
+}
+"""What a file may hold under each name."""
 
 
 @dataclass(frozen=True)
@@ -72,56 +92,25 @@ class ModelSpec:
         Raises:
             BundleError: A name is unknown or absent, or a value is not what it may be.
         """
-        if not isinstance(data, Mapping):
-            raise BundleError(f"The model in the file is {type(data).__name__}. Expected names with values.")
-        names = [field.name for field in fields(cls)]
-        for name in data:
-            if name not in names:
-                raise BundleError(
-                    f"The model in the file holds the unknown name {name!r}: was it written by a newer sightline? "
-                    f"{did_you_mean(name, names)}".rstrip()
-                )
-        absent = [name for name in ("zoo", "arch", "n_out") if name not in data]
-        if absent:
-            raise BundleError(f"The model in the file lacks {listed(absent)}. Is the file complete?")
-        spec = cls(**{**data, "head": _head(data.get("head")), "img_size": _size(data.get("img_size"))})
-        spec._check()
+        try:
+            values = check_fields(data, _STORED, needed=("zoo", "arch", "n_out"))
+            # A constructor of the user's own is called anything, and never by this.
+            if values["zoo"] != CUSTOM:
+                check_fields({"arch": values["arch"]}, {"arch": _NAME})
+            head = None if values.get("head") is None else HeadOptions.from_json(values["head"])
+            size = values.get("img_size")
+            spec = cls(**{**values, "head": head, "img_size": None if size is None else tuple(size)})
+            spec._check_head()
+        except ValueError as error:
+            raise BundleError(f"The model in the file is not valid: {error}") from error
         return spec
 
-    def _check(self) -> None:
-        _expect(self.zoo in ZOOS, "zoo", self.zoo, f"one of {listed(ZOOS)}")
-        _expect(isinstance(self.arch, str) and 0 < len(self.arch) <= 200, "arch", self.arch, "a name")
-        _expect(_is_whole(self.n_out, LARGEST_LAYER), "n_out", self.n_out, "a number of outputs")
-        _expect(_is_whole(self.n_in, LARGEST_INPUT), "n_in", self.n_in, "a number of channels")
-        if self.head is not None:
-            _expect(_is_whole(self.n_features, LARGEST_LAYER), "n_features", self.n_features, "a number of features")
-            sizes = (2 * (self.n_features or 0), *self.head.hidden, self.n_out)
-            weights = sum(n_in * n_out for n_in, n_out in pairwise(sizes))
-            _expect(weights <= LARGEST_HEAD, "head", f"{weights:,} weights", f"at most {LARGEST_HEAD:,}")
-        is_place = isinstance(self.cut, int) and not isinstance(self.cut, bool) and abs(self.cut) <= LARGEST_LAYER
-        _expect(self.cut is None or self.cut == CUSTOM or is_place, "cut", self.cut, "a number of children, 'custom' or null")
-        _expect(self.source is None or isinstance(self.source, str), "source", self.source, "words or null")
-
-
-def _head(data: Any) -> HeadOptions | None:
-    if data is None:
-        return None
-    _expect(isinstance(data, Mapping), "head", data, "names with values")
-    return HeadOptions.from_json(data)
-
-
-def _size(data: Any) -> Size | None:
-    if data is None:
-        return None
-    good = isinstance(data, list | tuple) and len(data) == 2 and all(_is_whole(side, LARGEST_PICTURE) for side in data)
-    _expect(good, "img_size", data, "[height, width] in pixels")
-    return data[0], data[1]
-
-
-def _is_whole(value: Any, largest: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= largest
-
-
-def _expect(good: bool, name: str, value: Any, expected: str) -> None:
-    if not good:
-        raise BundleError(f"The model in the file has {name}={value!r}. Expected {expected}.")
+    def _check_head(self) -> None:
+        if self.head is None:
+            return
+        if self.n_features is None:
+            raise ValueError("it has a head, but n_features=None. Expected a number of features.")
+        sizes = (2 * self.n_features, *self.head.hidden, self.n_out)
+        weights = sum(n_in * n_out for n_in, n_out in pairwise(sizes))
+        if weights > LARGEST_HEAD:
+            raise ValueError(f"its head would have {weights:,} weights. Expected at most {LARGEST_HEAD:,}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 from importlib.util import find_spec
@@ -61,7 +62,7 @@ def check_file(path: Path) -> None:
     Raises:
         WeightsError: There is none.
     """
-    if not path.is_file():
+    if not os.path.isfile(path):  # unlike Path's, it raises for no name
         raise WeightsError(f"weights={str(path)!r}: there is no such file. Give the path of a .safetensors, .pth or .pt file.")
 
 

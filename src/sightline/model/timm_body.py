@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from sightline.model.modes import evaluating
 from sightline.model.probe import SIZES_TO_TRY, blank, squares
 from sightline.preprocess import Size
+
+LARGE = 512 * 512
+"""Pixels of a picture above which a network is tried on paper: a file may ask for a size whose maps take gigabytes."""
 
 TOKENS = 3
 """Dimensions of (N, tokens, C): what timm's bare encoders give, pooled here by their mean."""
@@ -73,7 +79,7 @@ def _parts_used(body: TimmBody, n_in: int, sizes: Sequence[Size]) -> set[str]:
         with evaluating(body):
             for size in sizes:
                 used.clear()
-                if _runs(body, blank(body, n_in, size)):
+                if (_runs_on_paper if size[0] * size[1] > LARGE else _runs)(body, blank(body, n_in, size)):
                     return used
     finally:
         for hook in hooks:
@@ -85,6 +91,17 @@ def _runs(body: nn.Module, pictures: Tensor) -> bool:
     try:
         body(pictures)
     except Exception:  # noqa: BLE001 - too small a picture, in the words of any author
+        return False
+    return True
+
+
+def _runs_on_paper(body: nn.Module, pictures: Tensor) -> bool:
+    """`_runs`, without memory for what is computed."""
+    own = {name: tensor.to("meta") for name, tensor in chain(body.named_parameters(), body.named_buffers())}
+    try:
+        with torch.device("meta"):
+            functional_call(body, own, (pictures.to("meta"),))
+    except Exception:  # noqa: BLE001 - as there
         return False
     return True
 

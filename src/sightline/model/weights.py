@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,8 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sightline.errors import WeightsError, counted
+from sightline.errors import TensorFileError, WeightsError, counted
 from sightline.model.spelling import SAFE_SUFFIX, TORCH_SUFFIXES, check_file
+from sightline.stored import shown
+from sightline.tensorfile import LARGEST_FILE, read_metadata, read_tensors
 
 NESTS = ("state_dict", "model_state_dict", "model", "net", "network", "weights", "state_dict_ema", "model_ema")
 PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.", "backbone.", "encoder.")
@@ -22,6 +25,9 @@ PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.", "backbone.", 
 SAVED_FORMAT = "sightline-weights"
 SAVED_MODEL = "model."
 """In the files of `learn.save`: what the header says, and what stands before the network's names, beside the optimizer's."""
+
+OURS = "sightline"
+"""What the header of every file that sightline writes says, or begins with; such a file has a seal."""
 
 SHOWN = 3
 """How many mismatches of each kind an error names."""
@@ -179,22 +185,28 @@ def _spellings(by_name: Mapping[str, Tensor]) -> Iterator[Mapping[str, Tensor]]:
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    from safetensors import SafetensorError, safe_open
-
     try:
-        with safe_open(path, framework="pt", device="cpu") as opened:
-            saved = (opened.metadata() or {}).get("format") == SAVED_FORMAT
-            # The optimizer's state may be twice as large as the network, and is never read.
-            names = [name for name in opened.keys() if not saved or name.startswith(SAVED_MODEL)]  # noqa: SIM118
-            return {name.removeprefix(SAVED_MODEL) if saved else name: opened.get_tensor(name) for name in names}
-    except (SafetensorError, OSError, ValueError) as error:
-        raise WeightsError(f"weights={str(path)!r} cannot be read as safetensors: {error}. Is the file complete?") from error
+        metadata = read_metadata(path)
+        form = metadata.get("format", "")
+        # The optimizer's state may be twice as large as the network, and is never kept.
+        prefix = SAVED_MODEL if form == SAVED_FORMAT else ""
+        found = read_tensors(path, sealed=form.startswith(OURS), prefix=prefix).tensors
+    except TensorFileError as error:
+        raise WeightsError(
+            f"weights={str(path)!r} cannot be read as .safetensors: {error}. Expected a whole file; fetch or save it again."
+        ) from error
+    return {name.removeprefix(prefix): tensor for name, tensor in found.items()}
 
 
 def _read_torch(path: Path) -> Tensors:
     try:
+        _check_archive(path)
         with torch.serialization.safe_globals(_harmless()):
             found = torch.load(path, map_location="cpu", weights_only=True)
+        tensors = _state_dict_of(found, path)
+        _check_memory(path, tensors)
+    except WeightsError:
+        raise
     except UnpicklingError as error:
         raise WeightsError(
             f"weights={str(path)!r} holds more than tensors and plain values, or is damaged, so it was not loaded: reading it "
@@ -203,8 +215,41 @@ def _read_torch(path: Path) -> Tensors:
             f"and give that file."
         ) from error
     except Exception as error:  # a damaged file fails in any way that its bytes happen to lead to
-        raise WeightsError(f"weights={str(path)!r} cannot be read: {error}. Is the file complete?") from error
-    return Tensors(_state_dict_of(found, path), str(path), isinstance(found, Mapping) and "opt" in found)
+        raise WeightsError(f"weights={str(path)!r} cannot be read: {shown(str(error))}. Is the file complete?") from error
+    return Tensors(tensors, str(path), isinstance(found, Mapping) and "opt" in found)
+
+
+def _check_archive(path: Path) -> None:
+    """Refuse a file that would become larger than it is: torch packs nothing, so what is packed was made to burst.
+
+    Raises:
+        WeightsError: It is such a file, or larger than any network.
+    """
+    size = path.stat().st_size
+    if size > LARGEST_FILE:
+        raise WeightsError(f"weights={str(path)!r} has {size:,} bytes, more than any network.")
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        parts = archive.infolist()
+    if any(part.compress_type != zipfile.ZIP_STORED for part in parts) or sum(part.file_size for part in parts) > size:
+        raise WeightsError(
+            f"weights={str(path)!r} is a packed archive: it would become larger than it is. Expected what torch.save wrote."
+        )
+
+
+def _check_memory(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Refuse tensors that claim more elements than they have memory for, as an expanded one does.
+
+    Raises:
+        WeightsError: There is one.
+    """
+    for name, tensor in tensors.items():
+        if tensor.layout != torch.strided or tensor.is_meta or tensor.nbytes > tensor.untyped_storage().nbytes():
+            raise WeightsError(
+                f"weights={str(path)!r}: {shown(name)} is {_shape(tensor)}, more than the file holds of it. Expected plain "
+                "tensors, each with all of its elements."
+            )
 
 
 def _harmless() -> list[Any]:
@@ -219,7 +264,8 @@ def _state_dict_of(found: Any, path: Path) -> dict[str, Tensor]:
     for _ in range(3):
         if not isinstance(found, Mapping):
             break
-        tensors = {str(name): value for name, value in found.items() if isinstance(value, Tensor)}
+        # Names of other kinds may be anything, even what never ends to be turned into text.
+        tensors = {name: value for name, value in found.items() if isinstance(name, str) and isinstance(value, Tensor)}
         nest = next((name for name in NESTS if isinstance(found.get(name), Mapping)), None)
         if tensors and nest is None:
             return tensors
