@@ -240,8 +240,8 @@ def test_a_class_only_in_validation_is_told_with_counts_first_files_and_close_na
     with pytest.raises(LabelError) as caught:
         folders().dataloaders(root)
     assert str(caught.value).splitlines() == [
-        "3 rows in split 'valid' have labels never seen in 'train': 'tabby_cat' x2 (first: valid/tabby_cat/0.png), "
-        "'lynx' x1 (first: valid/lynx/0.png).",
+        "3 rows in split 'valid' have labels never seen in 'train': 'tabby_cat' x2 (first: 'valid/tabby_cat/0.png'), "
+        "'lynx' x1 (first: 'valid/lynx/0.png').",
         "Expected one of the 2 names learned from 'train'; closest is 'tabby cat'.",
         "Correct the labels, move an example of each into 'train', or pass unknown=\"drop\" to leave these 3 rows out.",
     ]
@@ -268,7 +268,9 @@ def test_a_label_outside_the_given_vocabulary(pets):
 
 def test_an_unknown_label_among_several(frame, tmp_path):
     frame["label"] = ["a b", "c", "", "b", "a xx", "c a"]
-    with pytest.raises(LabelError, match=r"1 row in split 'valid' has labels never seen in 'train': 'xx' x1 \(first: 4.png\)"):
+    with pytest.raises(
+        LabelError, match=r"1 row in split 'valid' has labels never seen in 'train': 'xx' x1 \(first: '4.png'\)"
+    ):
         table_of(frame, tmp_path, MultiCategoryBlock, delim=" ").dataloaders(frame)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -234,3 +237,10 @@ def test_they_are_made_from_a_block_by_name(root):
         assert (made.bs, made.valid.bs, made.path) == (4, 3, root)
     by_hand = ImageDataLoaders(made.train, made.valid)
     assert isinstance(by_hand, DataLoaders)
+
+
+def test_they_can_be_copied_and_written_whole(dls):
+    twin = copy.deepcopy(dls)
+    assert twin.train.n == dls.train.n
+    assert pickle.loads(pickle.dumps(dls.train.part)).rows.tolist() == dls.train.rows.tolist()
+    assert all(torch.equal(one.image, other.image) for one, other in zip(dls.valid, twin.valid, strict=True))

@@ -115,8 +115,8 @@ def test_pictures_of_several_sizes_are_told_where_they_do_not_fit(pets, capsys):
         said(capsys),
         "Collating the samples into a batch",
         "Error! Pictures of several sizes cannot be put into one batch (height, width, channels):",
-        "(10, 12, 3): 3 pictures, such as train/cat/0.png",
-        "(14, 20, 3): 1 picture, such as train/cat/1.png",
+        "(10, 12, 3): 3 pictures, such as 'train/cat/0.png'",
+        "(14, 20, 3): 1 picture, such as 'train/cat/1.png'",
         "Bring all of them to one size with item_tfms=Resize(224).",
         "collating FAILED with OptionError:",
     )

@@ -11,6 +11,9 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from sightline.data.checking.checks import check_pictures
+from sightline.data.checking.findings import DataCheck
+from sightline.data.checking.folders import empty_beside
 from sightline.data.loading.any_loader import AnyLoader, LoaderOptions, settled
 from sightline.data.loading.batch import Batch
 from sightline.data.loading.foreign import ForeignLoader
@@ -251,6 +254,28 @@ class DataLoaders:
     def show_batch(self, b: Any = None, max_n: int = 9, **options: Any) -> Any:
         """A figure of training pictures with their labels, other ones at each call; see `show.show_batch`."""
         return self._loader(0).show_batch(b, max_n, **options)
+
+    def check(self, *, near: bool = True, workers: int | None = None) -> DataCheck:
+        """Looks at every picture, its label and its part before they cost an epoch, and says what is wrong with them.
+
+        Args:
+            near: Also look for pictures that are the same to the eye, see `check_pictures`.
+            workers: Threads that read; None goes by the CPUs.
+
+        Raises:
+            OptionError: The loaders are the user's own, so there is no table to check.
+        """
+        if self.table is None:
+            raise OptionError("These loaders were given ready-made batches. check_pictures(files, labels, parts) checks files.")
+        size = None if self.preprocess is None else self.preprocess.size
+        return check_pictures(
+            self.table,
+            size=None if size is None else min(size),
+            near=near,
+            read=self.pipeline.item.read,
+            workers=workers,
+            further=empty_beside(self.table),
+        )
 
     def decode(self, b: Any) -> tuple[Tensor, ...]:
         """A batch with its colours restored, see `Loader.decode`."""

@@ -16,8 +16,9 @@ from sightline.data.blocks import CategoryBlock, ImageBlock, MultiCategoryBlock,
 from sightline.data.dataloaders import DataLoaders
 from sightline.data.pictures.decode import PILImage
 from sightline.data.rows.files import get_image_files, nothing_found
-from sightline.data.rows.frames import read_labels
+from sightline.data.rows.frames import read_labels, without_repeats
 from sightline.data.rows.getters import ColReader, RegexLabeller, parent_label, using_attr
+from sightline.data.rows.inside import refuse_outside
 from sightline.data.rows.labels import Unknown
 from sightline.data.rows.sources import OnError
 from sightline.data.rows.split import ColSplitter, GrandparentSplitter, RandomSplitter
@@ -30,7 +31,10 @@ if TYPE_CHECKING:
 
 
 class LoadingOptions(TypedDict, total=False):
-    """Options that every factory hands on to `DataBlock.dataloaders`; see there. The last ones change nothing."""
+    """Options that every factory hands on to `DataBlock.dataloaders`, see there; but for `splitter`, see `ImageDataLoaders`.
+
+    pin_memory, persistent_workers, prefetch_factor, timeout, worker_init_fn and verbose change nothing.
+    """
 
     bs: int
     batch_size: int
@@ -50,6 +54,7 @@ class LoadingOptions(TypedDict, total=False):
     timeout: float
     worker_init_fn: Any
     verbose: bool
+    splitter: Callable[[Any], Any] | None
 
 
 class ImageDataLoaders(DataLoaders):
@@ -59,6 +64,8 @@ class ImageDataLoaders(DataLoaders):
     `DataBlock.dataloaders`: `bs=64, val_bs=None, shuffle=True, val_shuffle=False, device=None, num_workers=None,
     drop_last=None, cache=None, on_error='set_aside', unknown='error'`.
     `seed` makes the split, the order and the augmentation repeatable; None draws one from PyTorch's global generator.
+    `splitter` makes the split in place of the shares, columns and folders that the factory has for it, such as
+    `ContentSplitter(valid_pct=0.2)`, which keeps copies of a picture together.
     """
 
     @staticmethod
@@ -92,17 +99,21 @@ class ImageDataLoaders(DataLoaders):
             NoImagesError: No pictures were found.
             DataError: Splits, labels or pictures are not usable; see `DataBlock.dataloaders`.
         """
-        by_name = valid_pct is None
+        splitter = options.pop("splitter", None)
+        by_name = valid_pct is None and splitter is None
+        if splitter is None:
+            splitter = GrandparentSplitter(train, valid) if valid_pct is None else RandomSplitter(valid_pct, seed=seed)
         block = DataBlock(
             blocks=(ImageBlock(img_cls), CategoryBlock(vocab=vocab)),
             get_items=partial(_files_in, folders=[train, valid]) if by_name else get_image_files,
-            splitter=GrandparentSplitter(train, valid) if valid_pct is None else RandomSplitter(valid_pct, seed=seed),
+            splitter=splitter,
             get_y=parent_label,
             item_tfms=item_tfms,
             batch_tfms=batch_tfms,
         )
         dls = block.dataloaders(path, path, seed=seed, **options)
-        _say_if_left_out(dls, train, valid)
+        if by_name:
+            _say_if_left_out(dls, train, valid)
         return dls
 
     @staticmethod
@@ -120,7 +131,7 @@ class ImageDataLoaders(DataLoaders):
         """From files, labelled by a function of the path."""
         block = DataBlock(
             blocks=(ImageBlock(img_cls), CategoryBlock),
-            splitter=RandomSplitter(valid_pct, seed=seed),
+            splitter=options.pop("splitter", None) or RandomSplitter(valid_pct, seed=seed),
             get_y=label_func,
             item_tfms=item_tfms,
             batch_tfms=batch_tfms,
@@ -187,11 +198,12 @@ class ImageDataLoaders(DataLoaders):
             DataError: Splits, labels or pictures are not usable; see `DataBlock.dataloaders`.
         """
         several = label_delim is not None or (isinstance(label_col, (list, tuple)) and len(label_col) > 1)
+        by_column = RandomSplitter(valid_pct, seed=seed) if valid_col is None else ColSplitter(valid_col)
         block = DataBlock(
             blocks=(ImageBlock(img_cls), y_block or (MultiCategoryBlock if several else CategoryBlock)),
             get_x=ColReader(fn_col, pref=Path(path) / (folder or ""), suff=suff),
             get_y=ColReader(label_col, label_delim=label_delim),
-            splitter=RandomSplitter(valid_pct, seed=seed) if valid_col is None else ColSplitter(valid_col),
+            splitter=options.pop("splitter", None) or by_column,
             item_tfms=item_tfms,
             batch_tfms=batch_tfms,
         )
@@ -206,22 +218,41 @@ class ImageDataLoaders(DataLoaders):
         quoting: int = csv.QUOTE_MINIMAL,
         **options: Any,
     ) -> DataLoaders:
-        """From a CSV file `path/csv_fname`; further options as in `from_df`.
+        """From a CSV file `path/csv_fname`, one row a picture; further options as in `from_df`.
 
         File names stay text as they are written, and so do labels ('007' stays '007'), unless the whole column is whole
-        numbers written as such.
+        numbers written as such. Nothing but an empty cell is missing: 'NA' is a name.
+
+        Args:
+            path: The folder of the pictures, and of the file.
+            csv_fname: The file.
+            header: Row of the column names; 'infer' takes the first one, unless it names a picture; None where there are none.
+            delimiter: Between cells; None recognises comma, tab, semicolon and '|'.
+            quoting: A constant of the csv module.
+            options: As for `from_df`. Besides, `encoding` of the file (None recognises UTF-8, UTF-16 and UTF-32, and takes all
+                else for Windows-1252, with a warning), and `outside=True` for tables that may name files anywhere: else all
+                must lie within `path`.
 
         Raises:
-            TableError: The file cannot be read.
+            TableError: The file cannot be read, contradicts itself, or names files outside of `path`.
         """
+        encoding, outside = options.pop("encoding", None), options.pop("outside", False)
+        fn_col, labels = options.get("fn_col", 0), options.get("label_col", 1)
+        label_cols = list(labels) if isinstance(labels, (list, tuple)) else [labels]
+        fn_cols = list(fn_col) if isinstance(fn_col, (list, tuple)) else [fn_col]
+        file = Path(path) / csv_fname
         table = read_labels(
-            Path(path) / csv_fname,
+            file,
             header=header,
             delimiter=delimiter,
             quoting=quoting,
-            text_columns=(options.get("fn_col", 0),),
-            label_columns=options.get("label_col", 1),
+            encoding=encoding,
+            text_columns=fn_cols if options.get("label_delim") is None else [*fn_cols, *label_cols],
+            label_columns=label_cols,
         )
+        if not outside:
+            refuse_outside(table, file, fn_cols[0], Path(path), options.get("folder") or "")
+        table = without_repeats(table, file, fn_cols[0], label_cols, options.get("valid_col"))
         return ImageDataLoaders.from_df(table, path, **options)
 
     @staticmethod
@@ -251,7 +282,7 @@ class ImageDataLoaders(DataLoaders):
             )
         block = DataBlock.from_columns(
             blocks=(ImageBlock(img_cls), y_block or _block_for(labels)),
-            splitter=RandomSplitter(valid_pct, seed=seed),
+            splitter=options.pop("splitter", None) or RandomSplitter(valid_pct, seed=seed),
             item_tfms=item_tfms,
             batch_tfms=batch_tfms,
         )

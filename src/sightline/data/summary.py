@@ -27,6 +27,7 @@ from sightline.data.transforms.chance import ItemDraw
 from sightline.data.transforms.item_pipeline import ItemPipeline
 from sightline.data.transforms.measure import measured
 from sightline.errors import counted, listed, name_of
+from sightline.escaping import for_terminal
 from sightline.runtime import plan_runtime
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def _items_told(block: DataBlock, loader: Loader) -> None:
         print("  Error! Pictures of several sizes cannot be put into one batch (height, width, channels):")
         for shape, count in Counter(shapes).most_common():
             first = loader.part.samples.name(rows[shapes.index(shape)])
-            print(f"    {shape}: {counted(count, 'picture')}, such as {first}")
+            print(f"    {shape}: {counted(count, 'picture')}, such as {first!r}")
         print("  Bring all of them to one size with item_tfms=Resize(224).")
 
 
@@ -158,7 +159,7 @@ def _failing(name: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        print(f"    {name} FAILED with {type(error).__name__}:\n      {error}")
+        print(f"    {name} FAILED with {type(error).__name__}:\n      {for_terminal(error, lines=True)}")
         raise
 
 
@@ -198,5 +199,5 @@ def _described(value: Any) -> str:
 
 
 def _short(text: str) -> str:
-    text = " ".join(text.split())
+    text = for_terminal(" ".join(text.split()))
     return text if len(text) <= _LETTERS else f"{text[:_LETTERS]}... ({len(text):,} letters)"

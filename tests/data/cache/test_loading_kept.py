@@ -142,6 +142,17 @@ def test_rows_that_come_again_and_partial_passes_are_served(pets: Path) -> None:
         assert kept.train.decodes <= 17 < plain.train.decodes
 
 
+def test_many_partial_passes_keep_all_pictures_in_one_file(pets: Path) -> None:
+    train = loaded(pets).train.new(partial_n=2, bs=2)
+    for _ in range(60):
+        images(train)
+    assert train.decodes == 17
+    assert len(packs()) == 1
+    dls = loaded(pets)
+    images(dls.train)
+    assert dls.train.decodes == 0
+
+
 # Nothing is decoded twice
 
 
@@ -158,7 +169,7 @@ def test_each_picture_is_decoded_once(pets: Path) -> None:
 def test_later_runs_decode_nothing_and_read_no_unchanged_file(pets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keys, "RACY_NS", 0)
     images(loaded(pets).train)
-    monkeypatch.setattr(keys, "open", lambda *given: pytest.fail("a file was read"), raising=False)
+    monkeypatch.setattr(keys, "open_picture", lambda *given: pytest.fail("a file was read"))
     dls = loaded(pets)
     images(dls.train)
     assert dls.train.decodes == 0
@@ -174,7 +185,7 @@ def test_files_that_were_copied_or_touched_are_known_by_their_content(pets: Path
     assert same(first, images(dls.train))
     assert dls.train.decodes == 0
     # What was found by content is found by signature from then on.
-    monkeypatch.setattr(keys, "open", lambda *given: pytest.fail("a file was read"), raising=False)
+    monkeypatch.setattr(keys, "open_picture", lambda *given: pytest.fail("a file was read"))
     dls = loaded(pets)
     assert same(first, images(dls.train))
 
@@ -447,6 +458,36 @@ def test_keeping_says_where_and_how_much(pets: Path, monkeypatch: pytest.MonkeyP
     assert loaded(pets).reading == (
         "each picture is decoded once and kept in ~/.cache/elsewhere (about 21 kB, pixels up to 21 x 24)"
     )
+
+
+def test_no_file_of_the_cache_makes_a_picture_or_a_folder_unreadable(pets: Path) -> None:
+    """As many pictures as come in a year, one a day, by a process that may have few files open."""
+    done = subprocess.run(
+        [sys.executable, "-c", EVERY_DAY, str(pets)], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["0", "17", "5"]
+
+
+EVERY_DAY = """
+import resource, sys
+from sightline import ImageDataLoaders, Resize, descriptors
+def loaded():
+    return ImageDataLoaders.from_folder(sys.argv[1], item_tfms=Resize(16), bs=5, seed=11, num_workers=0)
+for row in range(17):
+    one = loaded().train
+    one.new(part=one.part.only(one.rows[row : row + 1]), bs=1, drop_last=False).__iter__().__next__()
+resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
+held = [open("/dev/null") for _ in range(12)]
+seen = []
+for turn in range(6):
+    if turn == 3:  # from now on as if nobody had bounded them
+        descriptors.SHARE_HELD = 10
+    dls = loaded()
+    seen.append((dls, list(dls.train), list(dls.valid)))
+aside = [{**dls.set_aside, **dls.train.set_aside, **dls.valid.set_aside} for dls, *_ in seen]
+print(sum(map(len, aside)), dls.train.n, dls.valid.n)
+"""
 
 
 @pytest.mark.parametrize("place", ["/proc/nothing/here", "/dev/null/samples"])

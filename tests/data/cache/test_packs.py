@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from data.drawn import pixels
+from sightline import descriptors
 from sightline.data.cache import packs as format_of
 from sightline.data.cache.files import OpenFile, removed
 from sightline.data.cache.folder import CacheFolder, in_bytes
@@ -169,6 +170,77 @@ def test_the_bound_is_kept_to(root: CacheFolder) -> None:
         shelf.add(key(number), None, pixels(number), (4, 4))
     assert shelf.problem == "the cache takes no more pictures (all of its 20 kB are in use)"
     assert len(list(shelf.path.glob("*.pack"))) > 1, "packs are not larger than a share of the bound"
+
+
+def test_a_pack_is_continued_after_it_was_completed(root: CacheFolder) -> None:
+    shelf = Shelf(root, "r", 1000)
+    for number in range(6):
+        shelf.add(key(number), key(1000 + number), pixels(number), (40, 30))
+        shelf.finish()
+        assert found(root, range(7)) == list(range(number + 1))
+        assert shelf.with_content(key(0)) is not None
+    shelf.add(key(6), None, pixels(6), (40, 30))
+    assert found(root, range(7)) == [], "not by others, while it is being filled"
+    shelf.finish()
+    assert found(root, range(7)) == list(range(7))
+    assert len(list(shelf.path.glob("*.pack"))) == 1
+
+
+def test_a_pack_that_is_large_is_not_continued(root: CacheFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sightline.data.cache.shelf.MOST_CONTINUED_BYTES", 500)
+    shelf = Shelf(root, "r", 1000)
+    for number in range(4):
+        shelf.add(key(number), None, pixels(number), (40, 30))
+        shelf.finish()
+    assert len(list(shelf.path.glob("*.pack"))) == 2, "two pictures of 360 bytes each"
+    assert found(root, range(4)) == list(range(4))
+
+
+def test_a_completed_pack_that_was_removed_is_not_written_to(root: CacheFolder) -> None:
+    shelf = Shelf(root, "r", 1000)
+    place = shelf.add(key(1), None, pixels(1), (40, 30))
+    shelf.finish()
+    shelf.file(int(place["pack"])).let_go()
+    assert removed(next(shelf.path.glob("*.pack")))
+    assert read_whole(shelf.file(int(place["pack"])), place) is None
+    assert shelf.add(key(2), None, pixels(2), (40, 30)) is not None
+    shelf.finish()
+    assert found(root, range(3)) == [2]
+    assert not shelf.problem
+
+
+def test_nothing_more_is_written_to_a_pack_that_was_dropped_while_it_was_filled(root: CacheFolder) -> None:
+    shelf = Shelf(root, "r", 1000)
+    place = shelf.add(key(1), None, pixels(1), (40, 30))
+    shelf.drop(int(place["pack"]))
+    place = shelf.add(key(2), None, pixels(2), (40, 30))
+    assert np.array_equal(read_whole(shelf.file(int(place["pack"])), place), pixels(2))
+    shelf.finish()
+    assert found(root, range(3)) == [2]
+
+
+def test_more_packs_are_read_than_files_can_be_open(root: CacheFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(descriptors, "MOST_HELD", 8)
+    for number in range(150):
+        filled(root, [number])
+    assert found(root, range(150)) == list(range(150))
+    assert found(root, range(150)) == list(range(150))
+
+
+def test_a_pack_that_cannot_be_opened_for_want_of_descriptors_is_not_taken_away(
+    root: CacheFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = filled(root, range(3))
+    shelf = Shelf(root, "r", 1000)
+    place = shelf.with_content(key(1))
+    file = shelf.file(int(place["pack"]))
+    file.let_go()
+    with monkeypatch.context() as short:
+        short.setattr("sightline.data.cache.files.os.open", lambda *given: (_ for _ in ()).throw(OSError(24, "short")))
+        assert read_whole(file, place) is None
+        shelf.drop(int(place["pack"]))
+    assert path.exists()
+    assert found(root, range(3)) == [0, 1, 2]
 
 
 def test_a_file_that_is_open_is_not_removed(tmp_path: Path) -> None:

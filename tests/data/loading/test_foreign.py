@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -123,3 +129,59 @@ def test_looking_at_them_does_not_move_pytorchs_generator():
     before = torch.get_rng_state()
     _ = dls.preprocess, dls.normalizes, dls.bs, dls.train.n, len(dls.train), dls.train.rows, repr(dls), dls.set_aside
     assert torch.equal(torch.get_rng_state(), before)
+
+
+KILLED = """
+import os, signal, sys, torch
+from torch.utils.data import DataLoader
+from sightline.data.loading.foreign import ForeignLoader
+from sightline.errors import TrainingError
+
+class Killed:
+    def __len__(self):
+        return 40
+    def __getitem__(self, position):
+        if position == 22:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return torch.zeros(3, 4, 4), 0
+
+source = DataLoader(Killed(), batch_size=4, num_workers=2, persistent_workers=len(sys.argv) > 1)
+try:
+    list(ForeignLoader(source, torch.device("cpu")))
+except TrainingError as error:
+    print(error, flush=True)
+    os._exit(3)
+"""
+
+
+@pytest.mark.processes
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system kills in other ways")
+@pytest.mark.parametrize("persistent", [[], ["persistent"]], ids=str)
+def test_a_worker_process_that_is_killed_ends_the_pass_by_name(persistent):
+    # In a process of its own: PyTorch says it whenever it hears of it, in the midst of whatever runs then.
+    before = shared_memory()
+    done = subprocess.run([sys.executable, "-c", KILLED, *persistent], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert re.search(
+        r"A worker process of the DataLoader died: (pid \d+ \(signal 9\)|which, is not known)\. .* fewer workers", done.stdout
+    )
+    assert shared_memory() <= before
+
+
+def shared_memory():
+    """Names of PyTorch's files in shared memory."""
+    folder = Path("/dev/shm")
+    return {path.name for path in folder.iterdir() if path.name.startswith("torch_")} if folder.is_dir() else set()
+
+
+def test_other_errors_of_a_source_come_as_they_are():
+    def source():
+        yield IMAGES[:2], TARGETS[:2]
+        raise RuntimeError("mine")
+
+    class Failing:
+        def __iter__(self):
+            return source()
+
+    with pytest.raises(RuntimeError, match=r"^mine$"):
+        list(ForeignLoader(Failing(), CPU))

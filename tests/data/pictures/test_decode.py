@@ -16,6 +16,7 @@ import pytest
 import torch
 from PIL import Image, ImageCms, features
 
+from sightline.data.cache.keys import Signature, read_file
 from sightline.data.pictures.decode import PILImage, PILImageBW, probe, read_image
 from sightline.errors import ImageError, OptionError
 
@@ -58,20 +59,26 @@ def difference(image: Image.Image, pixels: np.ndarray) -> int:
     return int(np.abs(read - pixels.astype(int)).max())
 
 
-def png_of_header(width: int, height: int) -> bytes:
-    """A PNG of a few bytes that claims to be large."""
+def png_of(width: int, height: int, bits: int, colour: int, pixels: bytes, **chunks: bytes) -> bytes:
+    """A PNG with these pixels, rows with their filter, and chunks by their names."""
 
     def chunk(kind: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+    parts = [chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0))]
+    parts += [chunk(kind.encode(), body) for kind, body in chunks.items()]
+    return b"\x89PNG\r\n\x1a\n" + b"".join([*parts, chunk(b"IDAT", zlib.compress(pixels)), chunk(b"IEND", b"")])
+
+
+def png_of_header(width: int, height: int) -> bytes:
+    """A PNG of a few bytes that claims to be large."""
+    return png_of(width, height, 8, 2, b"")
 
 
 # What a person sees
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
 @pytest.mark.parametrize("flag", range(1, 9))
 def test_every_rotation_flag_gives_the_same_upright_picture(kind: str, flag: int) -> None:
     exif = Image.Exif()
@@ -204,6 +211,53 @@ def test_what_is_no_number_of_channels_is_refused(channels: object) -> None:
         read_image(smooth(), channels=channels)
 
 
+def tiff_of_bits(values: np.ndarray, photometric: int) -> bytes:
+    """A TIFF of one row of 16-bit grey."""
+    tags = {256: values.size, 257: 1, 258: 16, 259: 1, 262: photometric, 273: 122, 277: 1, 278: 1, 279: values.nbytes}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    return b"II*\0\x08\0\0\0" + struct.pack("<H", len(tags)) + entries + b"\0\0\0\0" + values.astype("<u2").tobytes()
+
+
+def test_scans_in_which_high_numbers_are_dark_are_no_negatives_at_sixteen_bits_either() -> None:
+    values = np.array([0, 257 * 9, 65535])
+    assert np.asarray(read_image(tiff_of_bits(values, 1), channels=1)).tolist() == [[0, 9, 255]]
+    assert np.asarray(read_image(tiff_of_bits(values, 0), channels=1)).tolist() == [[255, 246, 0]]
+
+
+def test_a_transparent_grey_of_sixteen_bits_lies_over_white() -> None:
+    image = Image.fromarray(np.array([[0, 1000, 30000]], dtype=np.uint16))
+    assert np.asarray(read_image(stored(image, "PNG", transparency=1000), channels=1)).tolist() == [[0, 255, 117]]
+
+
+def test_sixteen_bits_of_colour_are_scaled_and_not_clipped() -> None:
+    values = np.array([[[10_000, 20_000, 65_535], [0, 257 * 9, 40_000]]], dtype=">u2")
+    content = png_of(2, 1, 16, 2, b"\0" + values.tobytes())
+    assert difference(read_image(content), values / 257) <= 1
+
+
+def test_palettes_with_alpha_lie_over_white() -> None:
+    image = Image.new("PA", (2, 1))
+    image.putpalette([10, 20, 30, 200, 100, 50])
+    image.putpixel((0, 0), (0, 255))
+    image.putpixel((1, 0), (1, 0))
+    assert np.asarray(read_image(image)).tolist() == [[[10, 20, 30], [255, 255, 255]]]
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
+@pytest.mark.parametrize("profile", ["sRGB", "XYZ", "damaged"])
+def test_colour_profiles_change_nothing_and_damaged_ones_do_no_harm(kind: str, profile: str) -> None:
+    content = b"\0" * 300 if profile == "damaged" else ImageCms.ImageCmsProfile(ImageCms.createProfile(profile)).tobytes()
+    options = LOSSLESS.get(kind, {})
+    with_profile = read_image(stored(smooth(), kind, icc_profile=content, **options))
+    assert np.array_equal(np.asarray(with_profile), np.asarray(read_image(stored(smooth(), kind, **options))))
+
+
+def test_gamma_values_change_nothing() -> None:
+    row = b"\0" + bytes(range(12))
+    plain = png_of(4, 1, 8, 2, row)
+    assert np.array_equal(read_image(png_of(4, 1, 8, 2, row, gAMA=struct.pack(">I", 100_000))), read_image(plain))
+
+
 # Where a picture can come from
 
 
@@ -332,6 +386,33 @@ def test_a_named_pipe_does_not_hang(tmp_path: Path) -> None:
     thread.start()
     thread.join(10)
     assert found == ["it is not a regular file (a pipe, socket or device)"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.parametrize("ending", ["jpg", "npy"])
+def test_a_file_that_becomes_a_pipe_before_it_is_opened_does_not_hang(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    (tmp_path / "before").write_bytes(b"was here")
+    os.mkfifo(tmp_path / f"x.{ending}")
+    regular = os.stat(tmp_path / "before")
+    monkeypatch.setattr("sightline.data.pictures.opening.os.stat", lambda path: regular)
+    monkeypatch.setattr("sightline.data.cache.keys.signature_of", lambda path: Signature(b"", 0))
+    found: list[object] = []
+
+    def look() -> None:
+        found.extend([probe(tmp_path / f"x.{ending}"), read_file(tmp_path / f"x.{ending}")])
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    thread.join(10)
+    assert found == ["it is not a regular file (a pipe, socket or device)", None]
+
+
+def test_links_that_lead_nowhere_are_told_from_files_that_are_not_there(tmp_path: Path) -> None:
+    (tmp_path / "link.jpg").symlink_to(tmp_path / "gone.jpg")
+    assert probe(tmp_path / "link.jpg") == "it is a link that leads nowhere"
+    assert probe(tmp_path / "gone.jpg") == "there is no such file"
 
 
 def test_pictures_of_too_many_pixels_are_refused_before_they_are_decoded(tmp_path: Path) -> None:

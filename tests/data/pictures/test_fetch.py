@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from data.drawn import draw
+from sightline.data.pictures import fetch
 from sightline.data.pictures.fetch import download_images, download_url
 from sightline.data.pictures.upkeep import verify_images
 from sightline.errors import DataError, OptionError, SightlineWarning
@@ -68,6 +69,37 @@ def test_a_cut_answer_is_no_file(served, tmp_path):
     with pytest.raises(DataError, match=r"cannot be fetched: the answer ended .* bytes early"):
         download_url(f"{served}/cut.png", tmp_path / "b.png")
     assert names(tmp_path) == []
+
+
+def test_a_picture_that_is_no_picture_in_size_is_left_out(served, tmp_path, monkeypatch):
+    monkeypatch.setattr(fetch, "LARGEST_PICTURE", 100)
+    with pytest.warns(SightlineWarning, match="it has .* bytes, more than 100|larger than 100 bytes"):
+        download_images(tmp_path, urls=[f"{served}/cat.png"])
+    with pytest.raises(DataError, match="larger than 10 bytes"):
+        download_url(f"{served}/cat.png", tmp_path / "b.png", most_bytes=10)
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("..%2F..%2Foutside_cat.png", "outside_cat.png"),
+        ("cat.p%5C..%5C..%5Cx", "_cat.p_.._"),
+        ("cat.png%00", "cat.png"),
+        ("%2Fetc%2Fcat.png", "cat.png"),
+        ("NUL.cat", "_NUL.cat"),
+        ("cat." + "x" * 5000, "cat." + "x" * 11),
+        ("c" * 300 + "cat.png", "c" * 100 + ".png"),
+    ],
+)
+def test_no_address_names_a_file_elsewhere(served, tmp_path, path, name):
+    (tmp_path / "in").mkdir()
+    found = download_url(f"{served}/{path}", tmp_path / "in")
+    assert found.parent == tmp_path / "in"
+    assert names(tmp_path) == ["in"]
+    assert len(names(tmp_path / "in")) == 1
+    if "\\" not in found.name and ".." not in path[4:]:
+        assert found.name == name
 
 
 def test_a_list_is_fetched_and_what_fails_is_named(served, tmp_path):

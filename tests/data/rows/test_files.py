@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import os
+from pathlib import Path
+
 import pytest
 
 from data.drawn import draw_folder
 from sightline.data.rows.files import IMAGE_EXTENSIONS, FileGetter, ImageGetter, get_files, get_image_files, nothing_found
-from sightline.errors import NoImagesError, TableError
+from sightline.errors import NoImagesError, SightlineWarning, TableError
 
 
 def touch(root, *names):
@@ -84,3 +88,68 @@ def test_getters_of_files_take_a_folder_below_the_given_one(tmp_path):
     assert len(ImageGetter("images")(tmp_path)) == 2
     assert len(ImageGetter("images", folders="a")(str(tmp_path))) == 1
     assert ImageGetter("images", recurse=False)(tmp_path) == []
+
+
+def test_a_folder_is_not_left_out_because_too_many_files_are_open(tmp_path, monkeypatch):
+    draw_folder(tmp_path, {"a": 1, "b": 1})
+    listing, tried = os.scandir, []
+
+    def short(folder):
+        tried.append(folder)
+        if len(tried) > 1:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return listing(folder)
+
+    monkeypatch.setattr(os, "scandir", short)
+    with pytest.raises(OSError, match="Too many open files"):
+        get_image_files(tmp_path)
+
+
+def test_what_has_a_pictures_name_and_is_none_is_found_so_that_it_can_be_named(tmp_path):
+    touch(tmp_path, "cats/1.png", "cats/notes.txt", "cats/folder with something.png/2.png")
+    (tmp_path / "cats" / "nowhere.png").symlink_to("gone.png")
+    (tmp_path / "cats" / "round.png").symlink_to("round.png")
+    (tmp_path / "cats" / "nowhere.txt").symlink_to("gone.txt")
+    (tmp_path / "cats" / "empty folder.png").mkdir()
+    odd = ["cats/empty folder.png", "cats/nowhere.png", "cats/round.png"]
+    sound = ["cats/1.png", "cats/folder with something.png/2.png"]
+    assert sorted(found(tmp_path, get_image_files(tmp_path))) == sorted(odd + sound)
+    assert sorted(found(tmp_path, get_files(tmp_path))) == sorted([*sound, "cats/notes.txt"])
+
+
+def test_what_systems_keep_for_themselves_is_skipped_unless_it_is_named(tmp_path):
+    touch(tmp_path, "a/1.png", "a/._1.png", "a/.DS_Store", "__MACOSX/a/1.png", "a/@eaDir/1.png/thumb.jpg", "a/Thumbs.db")
+    assert found(tmp_path, get_image_files(tmp_path)) == ["a/1.png"]
+    assert found(tmp_path, get_image_files(tmp_path, folders="__MACOSX")) == ["__MACOSX/a/1.png"]
+
+
+def rmtree_by_steps(top, deep):
+    """What pytest could not take away, because it does it by recursion."""
+    (deep / "1.png").unlink()
+    while deep != top.parent:
+        deep.rmdir()
+        deep = deep.parent
+
+
+def test_very_deep_folders_are_searched_to_their_end(tmp_path):
+    deep = tmp_path
+    for _ in range(1200):
+        deep /= "d"
+        deep.mkdir()
+    touch(deep, "1.png")
+    assert get_image_files(tmp_path) == [deep / "1.png"]
+    rmtree_by_steps(tmp_path / "d", deep)
+
+
+def test_a_folder_that_cannot_be_read_or_vanishes_on_the_way_is_named_and_the_rest_is_found(tmp_path, monkeypatch):
+    touch(tmp_path, "cats/1.png", "dogs/1.png")
+    scandir = os.scandir
+
+    def refuse(folder):
+        if Path(folder).name == "dogs":
+            raise FileNotFoundError(2, "No such file or directory", str(folder))
+        return scandir(folder)
+
+    monkeypatch.setattr("os.scandir", refuse)
+    with pytest.warns(SightlineWarning, match=r"Folder '.*dogs' cannot be read, and what lies in it is left out: No such file"):
+        assert found(tmp_path, get_image_files(tmp_path)) == ["cats/1.png"]

@@ -54,6 +54,6 @@ def test_what_is_no_table_is_told(tmp_path):
     (tmp_path / "lables.csv").touch()
     with pytest.raises(TableError, match=r"There is no file .*labels.csv\. Did you mean 'lables.csv'\?"):
         read_labels(tmp_path / "labels.csv")
-    for text in ("", b"\xff\xfe\x00\x80a,b\n", "a,b\n1,2\n3,4,5,6\n"):
-        with pytest.raises(TableError, match=r"cannot be read as a table: .*Expected comma-separated text in UTF-8"):
+    for text in ("", b"\xff\xfe\x00\xd8a,b\n", "a,b\n1,2\n3,4,5,6\n"):
+        with pytest.raises(TableError, match=r"cannot be read as a table: .*(in UTF-8|Mend those rows)"):
             read(tmp_path, text)

@@ -72,6 +72,12 @@ def test_a_picture_is_drawn_where_one_says():
     assert show_titled_image((pixels(0), 5)).get_title() == "5"
 
 
+def test_a_label_above_a_picture_is_no_formula():
+    axes = show_titled_image((pixels(0), "$x_$"))
+    axes.figure.canvas.draw()
+    assert axes.get_title() == r"\$x_\$"
+
+
 def test_several_pictures_are_drawn_in_rows():
     figure = show_images([pixels(i) for i in range(5)], nrows=2, titles=list("abcde"), imsize=1, suptitle="letters")
     assert [axis.get_title() for axis in figure.axes] == [*"abcde", ""]

@@ -20,6 +20,7 @@ from sightline.data.transforms.augment import aug_transforms
 from sightline.data.transforms.colour import Normalize
 from sightline.data.transforms.items import Resize
 from sightline.errors import OptionError
+from sightline.escaping import for_terminal
 from sightline.target import MultiLabel, Regression, SingleLabel, Vocab
 
 
@@ -98,6 +99,17 @@ def test_labels_in_words():
     assert label_text(MultiLabel(Vocab(["a", "b", "c"])), torch.tensor([1.0, 0.0, 1.0])) == "a;c"
     assert label_text(Regression(2, None, False), torch.tensor([0.5, 10.0])) == "0.5;10"
     assert label_text(None, torch.tensor(1)) == ""
+
+
+@pytest.mark.parametrize("label", ["$x_$", "a$b", "costs 1$ or 2$", "\x1b[31mred\u202e", "two\nlines", "$\\frac{1}{0}$" * 9])
+def test_labels_are_no_formulas_and_steer_nothing(label):
+    figure = grid(np.zeros((1, 8, 8, 3), np.float32), [label])
+    figure.canvas.draw()
+    title = figure.axes[0].title
+    shown = [title._preprocess_math(line) for line in title.get_text().split("\n")]
+    assert not any(is_formula for _, is_formula in shown)
+    assert "".join(text for text, _ in shown).startswith(for_terminal(label)[:8])
+    assert title.get_text().isprintable() or len(shown) > 1
 
 
 def test_colours_are_restored_and_kept_in_range():

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from reference.pictures import picture
+from sightline.data.loading.streams import Streams, computes_by_thread, in_streams
 from sightline.data.transforms import blocks
 from sightline.data.transforms.augment import aug_transforms, imagenet_stats
 from sightline.data.transforms.batch_pipeline import BatchPipeline
@@ -95,3 +96,26 @@ def test_batches_may_be_made_in_inference_mode(threads: int, monkeypatch: pytest
     expected = augmented(aug_transforms())
     with torch.inference_mode():
         assert torch.equal(augmented(aug_transforms()), expected)
+
+
+@pytest.mark.skipif(not computes_by_thread(), reason="this build of PyTorch has one number of threads for all")
+@pytest.mark.parametrize("each", [1, 2])
+def test_work_in_streams_leaves_the_number_of_threads_that_start_later_as_it_was(
+    each: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blocks, "_PIXELS", 1)
+    torch.set_num_threads(4)
+    work = lambda _: in_blocks([lambda some, _: some.add_(1)], torch.zeros(5, 1, 1, 1), 1)
+    during: list[int] = []
+
+    def asked_of_a_new_thread() -> int:
+        found: list[int] = []
+        later = threading.Thread(target=lambda: found.append(torch.get_num_threads()))
+        later.start()
+        later.join()
+        return found[0]
+
+    for _ in in_streams(range(12), work, Streams(2, threads=each)):
+        during.append(asked_of_a_new_thread())
+    assert asked_of_a_new_thread() == 4
+    assert each > 1 or during == [4] * 12

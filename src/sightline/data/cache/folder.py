@@ -13,8 +13,9 @@ from pathlib import Path
 
 from sightline.data.cache.files import removed
 from sightline.data.cache.packs import ENDING
+from sightline.runtime.host import cache_place
 
-PLACE_VARIABLE, BOUND_VARIABLE = "SIGHTLINE_CACHE", "SIGHTLINE_CACHE_GB"
+BOUND_VARIABLE = "SIGHTLINE_CACHE_GB"
 MOST_BY_DEFAULT = 32 * 10**9
 SHARE_OF_FREE = 0.25
 MOST_PACK_BYTES = 256 * 10**6
@@ -42,17 +43,13 @@ class CacheFolder:
     @classmethod
     def planned(cls) -> CacheFolder | str:
         """The folder that the environment names; or why there is none, as the rest of a sentence."""
-        named, limit = os.environ.get(PLACE_VARIABLE, ""), os.environ.get(BOUND_VARIABLE, "")
-        if named == "0":
-            return f"{PLACE_VARIABLE}=0"
+        path, limit = cache_place("samples"), os.environ.get(BOUND_VARIABLE, "")
+        if isinstance(path, str):
+            return path
         try:
             bytes_ = float(limit) * 1e9 if limit else math.nan
-            path = Path(named) if named else Path.home() / ".cache" / "sightline" / "samples"
         except ValueError:
             return f"{BOUND_VARIABLE}={limit!r} is not a number of gigabytes"
-        except RuntimeError:
-            return f"there is no home folder for the cache, and {PLACE_VARIABLE} names no other"
-        path = path.absolute()
         refusal = _made(path)
         if refusal and not path.is_dir():
             return refusal

@@ -8,7 +8,9 @@ import stat
 import time
 from typing import Any, NamedTuple
 
-from sightline.data.pictures.decode import ARRAY_ENDING
+from sightline.data.pictures.modes import UnreadableError
+from sightline.data.pictures.opening import open_picture
+from sightline.data.pictures.stored_arrays import ARRAY_ENDING
 from sightline.data.transforms.item_pipeline import ItemPipeline
 from sightline.versions import __version__
 
@@ -74,9 +76,11 @@ def read_file(source: Any) -> FileRead | None:
     if before is None:
         return None
     try:
-        with open(source, "rb") as file:
-            data = file.read()
-    except OSError:
+        with open_picture(source) as file:
+            data = file.read(MOST_BYTES + 1)
+    except (OSError, UnreadableError):
+        return None
+    if len(data) > MOST_BYTES:  # it has grown since
         return None
     # As git does it: had the file been changed since, and within one tick of its clock, its signature would be the same.
     settled = began - before.changed_ns > RACY_NS and signature_of(source) == before

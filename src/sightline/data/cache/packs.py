@@ -68,7 +68,12 @@ class NewPack:
         self.process = os.getpid()
         self._entries: list[tuple[Any, ...]] = []
         self.end = len(MARK)
+        self._begin()
         self.file.write(MARK, 0)
+
+    def entries(self) -> Records:
+        """Those of the pictures and notes so far."""
+        return np.array(self._entries, dtype=ENTRY)
 
     def add(self, content: bytes, signature: bytes | None, pixels: npt.NDArray[np.uint8], read: tuple[int, int]) -> Records:
         """Writes a picture, uint8 `(H, W, C)`, that was (width, height) when it was read; returns its `PLACE`, of pack 0.
@@ -77,6 +82,7 @@ class NewPack:
             OSError: It cannot be written; the pack is as it was before.
         """
         height, width, channels = pixels.shape
+        self._begin()
         self.file.write(np.ascontiguousarray(pixels), self.end)
         where = (self.end, height, width, read[1], read[0], crc_of(np.ascontiguousarray(pixels)), channels)
         self._entries.append((_numbers(content), _numbers(signature), *where))
@@ -85,22 +91,33 @@ class NewPack:
 
     def note(self, content: bytes, signature: bytes) -> None:
         """Writes down that a file with this signature has that content."""
+        self._begin()
         self._entries.append((_numbers(content), _numbers(signature), *(0,) * len(_WHERE)))
 
     def finish(self) -> None:
-        """Writes what makes the pack one.
+        """Writes what makes the pack one; what is added later is written over it, and it is none until this is called again.
 
         Raises:
             OSError: It cannot be written.
         """
-        entries = np.array(self._entries, dtype=ENTRY).tobytes()
+        if not self.file.busy:
+            return
+        entries = self.entries().tobytes()
         end = _END.pack(self.end, len(self._entries), zlib.crc32(entries), 0, MARK)
         self.file.write(entries + end, self.end)
+        self.file.busy = False
+
+    def _begin(self) -> None:
+        # Open to its end: whoever meets a pack without one, and in nobody's use, takes it for left behind.
+        self.file.busy = True
 
 
 def read_entries(file: OpenFile) -> Records | None:
     """The entries of a pack, None if it is not whole."""
-    size = file.size
+    try:
+        size = file.size
+    except OSError:
+        return None
     end = bytearray(_END.size)
     if size < len(MARK) + _END.size or not file.read_into(end, size - _END.size):
         return None

@@ -14,10 +14,13 @@ import numpy.typing as npt
 from sightline.data.cache.files import OpenFile, removed
 from sightline.data.cache.folder import CacheFolder, said
 from sightline.data.cache.packs import ENDING, NOT_SOUGHT, Index, NewPack, Records, crc_of, read_entries
+from sightline.descriptors import with_descriptors
 
 Pixels = npt.NDArray[np.uint8]
-MOST_PACKS = 128
-"""How many packs of other runs are open at once; each costs a descriptor."""
+MOST_PACKS = 4096
+"""How many packs are looked into; of a recipe that some pictures are added to every day there are many."""
+MOST_CONTINUED_BYTES = 32 * 10**6
+"""A pack of fewer bytes is continued by the next pass; were the run killed meanwhile, so much would be decoded again."""
 _LEFT_BEHIND_S = 3600
 
 
@@ -103,15 +106,22 @@ class Shelf:
                     self._give_up(error)
 
     def finish(self) -> None:
-        """Completes the pack that is being filled, so that other runs find it."""
+        """Completes the pack that is being filled, so that other runs find it; what is added later may go to the same one."""
         with self._lock:
-            pack, self._new, self._has_room = self._new, None, False
-            if pack is None or pack.process != os.getpid():
+            pack = self._new
+            if pack is None:
+                return
+            is_own = pack.process == os.getpid()
+            if not is_own or pack.end > MOST_CONTINUED_BYTES:
+                self._leave_pack()
+            if not is_own:
                 return
             self.forget()
             try:
                 pack.finish()
             except OSError as error:
+                pack.file.busy = False
+                self._leave_pack()
                 with suppress(OSError):
                     pack.file.path.unlink()
                 self._give_up(error)
@@ -125,15 +135,18 @@ class Shelf:
         with self._lock:
             file, self._files[number] = self._files[number], None
             self.forget()
-            if file is not None and not self.folder.refusal:
+            if number == self._new_number:
+                self._leave_pack()
+            # What cannot be opened now, be it for want of descriptors, was not seen to be damaged.
+            if file is not None and not self.folder.refusal and file.can_be_opened():
                 with suppress(OSError):
                     file.path.unlink()
 
     def _pack(self, size: int) -> NewPack:
         """The pack that `size` bytes more go to."""
-        full = self._new is not None and self._new.end + size > self.folder.pack_bytes
-        if self._new is not None and (full or self._new.process != os.getpid()):
+        if self._new is not None and not self._goes_on(self._new, size):
             self.finish()
+            self._leave_pack()
         if size and not self._has_room:
             self.folder.make_room(max(self._wanted, size))
             self._has_room = True
@@ -144,9 +157,18 @@ class Shelf:
             self._files.append(self._new.file)
         return self._new
 
+    def _leave_pack(self) -> None:
+        self._new, self._has_room = None, False
+
+    def _goes_on(self, pack: NewPack, size: int) -> bool:
+        """Whether `size` bytes more may go to a pack: another run may have removed one that was complete."""
+        has_place = pack.end + size <= self.folder.pack_bytes
+        return has_place and pack.process == os.getpid() and pack.file.can_be_opened()
+
     def _give_up(self, error: OSError) -> None:
         self.problem = f"the cache takes no more pictures ({said(error)})"
         self.finish()
+        self._leave_pack()
 
     def _indexed(self) -> Index:
         with self._lock:
@@ -157,16 +179,15 @@ class Shelf:
             return self._index
 
     def _entries(self, file: OpenFile) -> Records | None:
-        is_new = self._new is not None and self._new.file is file
-        return None if is_new else read_entries(file)
+        return self._new.entries() if self._new is not None and self._new.file is file else read_entries(file)
 
     def _open_others(self) -> None:
         """Opens packs that other runs have finished since, the newest first."""
         try:
-            names = sorted((name for name in os.listdir(self.path) if name.endswith(ENDING)), reverse=True)
+            listed = with_descriptors(lambda: os.listdir(self.path))
         except OSError:
             return
-        for name in names:
+        for name in sorted((name for name in listed if name.endswith(ENDING)), reverse=True):
             if name in self._looked_at or len(self._files) >= MOST_PACKS:
                 continue
             with suppress(OSError):

@@ -55,6 +55,22 @@ class AnyLoader(ABC):
     def rows(self) -> Rows:
         """int64 `(n,)`, the rows that are served, in their own order; `Batch.index` holds such numbers."""
 
+    def gone_through(self, given: int) -> int:
+        """How many batches of the present pass were gone through when it had given so many; more where none could be made."""
+        return given
+
+    def starting_at(self, given: int, gone_through: int) -> Iterator[Batch]:
+        """What is left of the present pass after it gave so many batches.
+
+        Args:
+            given: How many. They are made and dropped here, and need not be where a loader knows its order.
+            gone_through: What `gone_through` said then.
+        """
+        rest = iter(self)
+        for _ in range(given):
+            next(rest, None)
+        return rest
+
     @property
     def n_inp(self) -> int:
         """1: a batch holds one input, the pictures."""

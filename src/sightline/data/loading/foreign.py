@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 import numpy as np
@@ -10,7 +13,9 @@ import torch
 
 from sightline.data.loading.any_loader import AnyLoader, Rows
 from sightline.data.loading.batch import Batch
-from sightline.errors import DataError, OptionError
+from sightline.errors import DataError, OptionError, TrainingError
+
+_DEAD_WITHIN_S = 3.0
 
 
 class ForeignLoader(AnyLoader):
@@ -68,11 +73,36 @@ class ForeignLoader(AnyLoader):
         sampler: Any = getattr(self.source, "sampler", None)
         if hasattr(sampler, "set_epoch"):
             sampler.set_epoch(epoch)
-        for given in self.source:
+        for given in self._given():
             batch = self._batch(given, start)
             start += batch.n
             yield batch
         self.epoch = epoch + 1
+
+    def _given(self) -> Iterator[Any]:
+        """What the source gives.
+
+        Raises:
+            TrainingError: One of its worker processes died.
+        """
+        given = iter(self.source)
+        while True:
+            try:
+                one = next(given)
+            except StopIteration:
+                return
+            except (RuntimeError, OSError, EOFError) as error:
+                # PyTorch tells it in many ways, by what it was doing then: a broken connection, an end of file.
+                workers = [worker for worker in getattr(given, "_workers", ()) if isinstance(worker, BaseProcess)]
+                dead = _dead(workers)
+                if not dead and not (workers and isinstance(error, ConnectionError | EOFError)):
+                    raise
+                raise TrainingError(
+                    f"A worker process of the {type(self.source).__name__} died: {', '.join(dead) or 'which, is not known'}. "
+                    "Expected batches until the end. A process that is killed (signal 9) mostly had too little memory: use "
+                    "fewer workers or smaller batches. num_workers=0 shows what they do."
+                ) from error
+            yield one
 
     def _batch(self, given: Any, start: int) -> Batch:
         if isinstance(given, Batch):
@@ -86,3 +116,13 @@ class ForeignLoader(AnyLoader):
                 f"A batch has {len(image)} pictures, {len(target)} targets and {len(index)} indices. Expected as many of each."
             )
         return Batch(image, target, np.asarray(index, dtype=np.int64)).to(self.device)
+
+
+def _dead(workers: list[BaseProcess]) -> list[str]:
+    """Which of some processes have ended by no wish of anyone's, and how."""
+    if workers:
+        # A connection breaks a moment before its process has ended; and then PyTorch's own handler of that signal interrupts.
+        with suppress(RuntimeError):
+            wait([worker.sentinel for worker in workers], timeout=_DEAD_WITHIN_S)
+    ends = [(worker.pid, worker.exitcode) for worker in workers if worker.exitcode]
+    return [f"pid {pid} ({f'signal {-code}' if code < 0 else f'exit code {code}'})" for pid, code in ends]

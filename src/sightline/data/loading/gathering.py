@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from sightline.data.loading.any_loader import LoaderOptions, Rows
+from sightline.data.loading.crew import Watch
 from sightline.data.loading.reading import Reading
 from sightline.data.loading.samples import Part, Pixels, Sample
 from sightline.data.loading.threads import Decoded, decoded, made_ahead, whole_or_decoded
@@ -51,6 +52,7 @@ class Gatherer:
         reads: How they are read.
         workers: Threads that decode.
         device: Where batches are used.
+        watch: Knows which pictures are being read.
     """
 
     part: Part
@@ -58,6 +60,10 @@ class Gatherer:
     reads: Reading
     workers: int
     device: torch.device
+    watch: Watch = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "watch", Watch(self.part.samples.name))
 
     def batches(self, groups: Sequence[Rows], epoch: int, *, keep: bool) -> Generator[Gathered]:
         """The pictures of several batches.
@@ -78,19 +84,23 @@ class Gatherer:
         row = key % self._table_size
         draw = ItemDraw(self.options.random, self.options.seed, epoch, key)
         try:
-            if self.reads.kept is None:
-                return self.part.sample(row, draw)
-            return self.reads.kept.sample(row, draw, placed=self.part.labels_move, keep=keep)
+            with self.watch.reading(row):
+                if self.reads.kept is None:
+                    return self.part.sample(row, draw)
+                return self.reads.kept.sample(row, draw, placed=self.part.labels_move, keep=keep)
         except ImageError as error:
             return error
 
-    def keep_left_over(self, epoch: int) -> int:
-        """Decodes and keeps the few pictures that a pass left out, so that no later one has to; how many it were."""
+    def keep_left_over(self, epoch: int) -> Gathered:
+        """Decodes and keeps the few pictures that a pass left out, so that no later one has to; no pixels are given."""
         left = np.empty(0, np.int64) if self.reads.kept is None else self.reads.kept.unsought(self.part.rows)
         if not 0 < len(left) < self.options.bs:
-            return 0
-        with closing(decoded([left], partial(self.sample, epoch=epoch, keep=True), self.workers, 0)) as found:
-            return sum(isinstance(one, Sample) and one.decoded for one in next(found))
+            return Gathered(None, left[:0], {})
+        sample = partial(self.sample, epoch=epoch, keep=True)
+        with closing(decoded([left], sample, self.workers, 0, self.watch.look)) as found:
+            made = next(found)
+        failed = {row: one for row, one in zip(left.tolist(), made, strict=True) if isinstance(one, ImageError)}
+        return Gathered(None, left[:0], failed, None, sum(isinstance(one, Sample) and one.decoded for one in made))
 
     def rows_of(self, keys: Rows) -> Rows:
         """int64, the row of each key."""
@@ -102,7 +112,7 @@ class Gatherer:
 
     def _batches(self, groups: Sequence[Rows], epoch: int, keep: bool, ahead: int) -> Generator[Gathered]:
         whole, sample = partial(self._whole, epoch=epoch), partial(self.sample, epoch=epoch, keep=keep)
-        with closing(whole_or_decoded(groups, whole, sample, self.workers, ahead)) as found:
+        with closing(whole_or_decoded(groups, whole, sample, self.workers, ahead, self.watch.look)) as found:
             for keys, made in zip(groups, found, strict=True):
                 yield Gathered(made, keys, {}) if isinstance(made, Tensor) else self._joined(keys, made)
 

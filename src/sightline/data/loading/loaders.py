@@ -53,7 +53,7 @@ class Loader(AnyLoader):
         self.epoch = 0
         self.set_aside = {}
         self.decodes = 0
-        self._looks = 0
+        self._looks = self._gone_through = 0
         self._planned: tuple[Part, Reading] | None = None
         self._told_problem = False
 
@@ -191,8 +191,17 @@ class Loader(AnyLoader):
         self.part = replace(self.part, samples=replace(samples, items=added))
 
     def __iter__(self) -> Iterator[Batch]:
+        return self._from(0)
+
+    def starting_at(self, given: int, gone_through: int) -> Iterator[Batch]:
+        return self._from(gone_through)
+
+    def gone_through(self, given: int) -> int:
+        return self._gone_through
+
+    def _from(self, start: int) -> Iterator[Batch]:
         epoch = self.epoch
-        yield from self._pass(epoch)
+        yield from self._pass(epoch, start=start)
         self.epoch = epoch + 1
 
     def one_batch(self) -> Batch:
@@ -300,12 +309,13 @@ class Loader(AnyLoader):
             return None
         return normalize.mean, normalize.std
 
-    def _pass(self, epoch: int, *, keep: bool = True) -> Generator[Batch]:
-        """The batches of an epoch; without `keep`, nothing is kept or made ahead."""
+    def _pass(self, epoch: int, *, keep: bool = True, start: int = 0) -> Generator[Batch]:
+        """The batches of an epoch from one on; without `keep`, nothing is kept or made ahead."""
         gatherer = self._gatherer
-        groups = self._groups(epoch, self.bs)
+        groups = self._groups(epoch, self.bs)[start:]
         with self._keeping(gatherer, epoch, keep), closing(gatherer.batches(groups, epoch, keep=keep)) as batches:
-            for raw in batches:
+            for number, raw in enumerate(batches, start + 1):
+                self._gone_through = number if keep else self._gone_through
                 self._count(raw)
                 batch = self._finished(raw, epoch)
                 if batch is not None:
@@ -334,7 +344,7 @@ class Loader(AnyLoader):
                 yield one
                 if one[1] is not None:
                     break
-            yield from in_streams(groups, made, streams)
+            yield from in_streams(groups, made, streams, gatherer.watch.look)
 
         with self._keeping(gatherer, epoch, True), closing(results()) as found:
             for raw, batch, result in found:
@@ -354,7 +364,7 @@ class Loader(AnyLoader):
         try:
             yield
             if kept is not None:
-                self.decodes += gatherer.keep_left_over(epoch)
+                self._count(gatherer.keep_left_over(epoch))
         finally:
             if kept is not None:
                 kept.end_pass()

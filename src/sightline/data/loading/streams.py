@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -17,6 +17,7 @@ from typing import TypeVar
 
 import torch
 
+from sightline.data.loading.crew import Crew, result_of
 from sightline.runtime import cpus
 
 MOST_STREAMS = 16
@@ -66,25 +67,28 @@ def computes_by_thread() -> bool:
     return "ATen parallel backend: OpenMP" in torch.__config__.parallel_info()
 
 
-def in_streams(items: Iterable[Item], work: Callable[[Item], Result], streams: Streams) -> Generator[Result]:
+def in_streams(
+    items: Iterable[Item], work: Callable[[Item], Result], streams: Streams, look: Callable[[], None] = lambda: None
+) -> Generator[Result]:
     """What `work` gives for each item, in their order, by threads that end with this iterator, however it ends.
 
     Args:
         items: What is worked on.
         work: Called with an item, from any of the threads.
         streams: How many threads.
+        look: Called now and then while they are waited for; see `Watch.look`.
     """
-    with _workers(streams) as pool:
-        upcoming = (pool.submit(work, item) for item in items)
+    with _workers(streams) as crew:
+        upcoming = (crew.submit(work, item) for item in items)
         waiting: deque[Future[Result]] = deque(islice(upcoming, streams.count * AHEAD))
         while waiting:
-            result = waiting.popleft().result()
+            result = result_of(waiting.popleft(), look)
             waiting.extend(islice(upcoming, 1))
             yield result
 
 
 @contextmanager
-def _workers(streams: Streams) -> Iterator[ThreadPoolExecutor]:
+def _workers(streams: Streams) -> Iterator[Crew]:
     """Threads that compute with their own number of PyTorch's threads; that of the thread that asks stays as it is."""
     own = torch.get_num_threads()
     settled = threading.Barrier(streams.count + 1)
@@ -95,14 +99,16 @@ def _workers(streams: Streams) -> Iterator[ThreadPoolExecutor]:
         torch.set_num_threads(streams.threads)
         settled.wait()
 
-    pool = ThreadPoolExecutor(streams.count, thread_name_prefix="sightline-stream")
+    crew = Crew(streams.count, "sightline-stream")
     try:
         for _ in range(streams.count):
-            pool.submit(settle)
+            crew.submit(settle)
         settled.wait()
         # What was set last is also what threads begin with that start later.
         torch.set_num_threads(own)
-        yield pool
+        yield crew
     finally:
         settled.abort()
-        pool.shutdown(wait=True, cancel_futures=True)
+        crew.dismiss()
+        # Work in a stream may have set it anew.
+        torch.set_num_threads(own)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from itertools import islice
 from typing import TypeVar
 
 from torch import Tensor
 
 from sightline.data.loading.any_loader import Rows
+from sightline.data.loading.crew import Crew, result_of
 from sightline.data.loading.samples import Sample
 from sightline.errors import ImageError
 
@@ -18,7 +19,13 @@ Decoded = Sample | ImageError
 Item = TypeVar("Item")
 
 
-def decoded(groups: Sequence[Rows], sample: Callable[[int], Decoded], workers: int, prefetch: int) -> Generator[list[Decoded]]:
+def decoded(
+    groups: Sequence[Rows],
+    sample: Callable[[int], Decoded],
+    workers: int,
+    prefetch: int,
+    look: Callable[[], None] = lambda: None,
+) -> Generator[list[Decoded]]:
     """The samples of each group in turn, decoded by threads that end with this iterator, however it ends.
 
     Args:
@@ -26,8 +33,9 @@ def decoded(groups: Sequence[Rows], sample: Callable[[int], Decoded], workers: i
         sample: Called with a row, from any thread.
         workers: Number of threads; 0 works in the thread that asks.
         prefetch: How many groups are begun ahead of the one that is asked for.
+        look: Called now and then while threads are waited for; see `Watch.look`.
     """
-    for found in whole_or_decoded(groups, lambda rows: None, sample, workers, prefetch):
+    for found in whole_or_decoded(groups, lambda rows: None, sample, workers, prefetch, look):
         if isinstance(found, list):
             yield found
 
@@ -38,6 +46,7 @@ def whole_or_decoded(
     sample: Callable[[int], Decoded],
     workers: int,
     prefetch: int,
+    look: Callable[[], None] = lambda: None,
 ) -> Generator[Tensor | list[Decoded]]:
     """The same for groups that may be there already.
 
@@ -48,17 +57,18 @@ def whole_or_decoded(
         sample: See `groups`.
         workers: See `groups`.
         prefetch: See `groups`.
+        look: See `groups`.
     """
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="sightline-decode") if workers else None
+    crew = Crew(workers, "sightline-decode") if workers else None
 
     def begun(rows: Rows) -> Callable[[], Tensor | list[Decoded]]:
         there = whole(rows)
         if there is not None:
             return lambda: there
-        if pool is None:
+        if crew is None:
             return lambda: [sample(row) for row in rows.tolist()]
-        futures = [pool.submit(sample, row) for row in rows.tolist()]
-        return lambda: [future.result() for future in futures]
+        futures = [crew.submit(sample, row) for row in rows.tolist()]
+        return lambda: [result_of(future, look) for future in futures]
 
     try:
         upcoming = map(begun, groups)
@@ -68,22 +78,22 @@ def whole_or_decoded(
             # After the yield: with nothing begun ahead, the threads rest while the batch is in use.
             waiting.extend(islice(upcoming, 1))
     finally:
-        if pool is not None:
-            pool.shutdown(wait=True, cancel_futures=True)
+        if crew is not None:
+            crew.dismiss()
 
 
 def made_ahead(items: Generator[Item], depth: int) -> Generator[Item]:
     """What a generator gives, made by one thread, `depth` items ahead of the one that is asked for."""
-    pool = ThreadPoolExecutor(1, thread_name_prefix="sightline-gather")
+    crew = Crew(1, "sightline-gather")
     end = object()
     try:
-        waiting: deque[Future[Item | object]] = deque(pool.submit(next, items, end) for _ in range(depth))
+        waiting: deque[Future[Item | object]] = deque(crew.submit(next, items, end) for _ in range(depth))
         while True:
-            waiting.append(pool.submit(next, items, end))
-            item = waiting.popleft().result()
+            waiting.append(crew.submit(next, items, end))
+            item = result_of(waiting.popleft(), lambda: None)
             if item is end:
                 return
             yield item  # type: ignore[misc]
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-        items.close()
+        if crew.dismiss():  # else its thread is still inside the generator, which nobody else can close then
+            items.close()

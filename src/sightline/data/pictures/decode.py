@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from io import BytesIO
 from typing import IO, Any, ClassVar, cast
 
 import numpy as np
@@ -22,7 +20,11 @@ from PIL import Image, UnidentifiedImageError
 
 from sightline.data.pictures.bands import PILLOW_CHANNELS, Bands
 from sightline.data.pictures.handy import HandyImage
+from sightline.data.pictures.limits import MAX_BYTES, MAX_PIXELS, check_file, check_size, check_unopened
 from sightline.data.pictures.modes import UnreadableError, bands_of_pages, from_numbers, in_eight_bits
+from sightline.data.pictures.opening import PictureFile, bytes_of_picture, open_picture
+from sightline.data.pictures.stored_arrays import check_array, is_array_file, read_array
+from sightline.descriptors import is_short
 from sightline.errors import ImageError, OptionError
 
 FORMATS: tuple[str, ...] = (
@@ -44,14 +46,8 @@ FORMATS: tuple[str, ...] = (
 )
 """What is read, by Pillow's names. The list is closed on purpose: EPS would run Ghostscript, others fetch or unpack."""
 
-MAX_PIXELS = 120_000_000
-"""Pictures of more pixels are refused: Pillow holds 4 bytes a pixel, so this one is 480 MB. Phones reach 108 million."""
-
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes] | Image.Image | npt.NDArray[Any] | torch.Tensor
 """What `read_image` accepts."""
-
-ARRAY_ENDING = ".npy"
-"""Files with this ending hold an array as NumPy saves it, `(H, W[, C])`."""
 
 _QUIET_PILLOW = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
 _ORIENTATION_TAG = 0x0112
@@ -70,7 +66,8 @@ def read_image(source: Source, *, channels: int = 3, max_pixels: int = MAX_PIXEL
     """The picture as a person would see it, in 8 bits.
 
     Rotation flags (EXIF) are applied, transparency is laid over white, 16-bit and floating-point values are scaled to 0..255
-    without clipping, CMYK, LAB, YCbCr and palettes are converted, and of an animation the first frame is taken.
+    without clipping, CMYK, LAB, YCbCr and palettes are converted, and of an animation the first frame is taken. Colour profiles
+    and gamma values are not applied: published weights were trained on pictures that were read without them.
 
     Pictures of any other number of channels are taken as they are: transparency is a channel of its own, and a TIFF file with
     as many grey pages gives one channel a page.
@@ -95,14 +92,14 @@ def read_image(source: Source, *, channels: int = 3, max_pixels: int = MAX_PIXEL
         with _pillow_kept_quiet():
             if isinstance(source, np.ndarray | torch.Tensor):
                 return in_eight_bits(from_numbers(source, channels), channels)
-            if _is_array_file(source):
-                return in_eight_bits(from_numbers(np.array(_stored_array(source, max_pixels)), channels), channels)
+            if is_array_file(source):
+                return in_eight_bits(from_numbers(read_array(source, max_pixels, MAX_BYTES), channels), channels)
             with _opened(source, max_pixels) as image:
-                pages = _pages(image, channels)
+                pages = _pages(image, channels, max_pixels)
                 if pages:
                     return bands_of_pages(pages)
                 image.load()  # before the EXIF data is looked at: the other way round a damaged PNG passes as sound
-                return in_eight_bits(_turned_upright(image), channels)
+                return in_eight_bits(_turned_upright(image, max_pixels), channels)
     except Exception as error:  # decoders fail with a dozen classes, from OSError to struct.error
         raise ImageError(f"{_name_of(source)} cannot be read: {_reason(error)}.") from error
 
@@ -120,7 +117,7 @@ def load_image(fn: Source, mode: str | None = None) -> Image.Image:
     try:
         with _pillow_kept_quiet(), _opened(fn, MAX_PIXELS) as image:
             image.load()
-            upright = _turned_upright(image)
+            upright = _turned_upright(image, MAX_PIXELS)
             return upright.convert(mode) if mode else upright.copy()
     except Exception as error:
         raise ImageError(f"{_name_of(fn)} cannot be read: {_reason(error)}.") from error
@@ -136,10 +133,10 @@ def probe(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> str 
         max_pixels: As in `read_image`.
     """
     try:
-        if _is_array_file(path):
-            _stored_array(path, max_pixels)
+        if is_array_file(path):
+            check_array(path, max_pixels, MAX_BYTES)
             return None
-        with _pillow_kept_quiet(), _opened(path, max_pixels):
+        with _pillow_kept_quiet(), _opened(path, max_pixels, decoding=False):
             return None
     except Exception as error:  # noqa: BLE001 - as in read_image
         return _reason(error)
@@ -148,10 +145,21 @@ def probe(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> str 
 def picture_size(path: str | os.PathLike[str]) -> tuple[int, int] | None:
     """(width, height) of a picture as its file's header says, before it is turned upright; None where that cannot be read."""
     try:
-        with _pillow_kept_quiet(), _opened(path, MAX_PIXELS) as image:
+        with _pillow_kept_quiet(), _opened(path, MAX_PIXELS, decoding=False) as image:
             return image.size
     except Exception:  # noqa: BLE001 - as in read_image
         return None
+
+
+@contextmanager
+def opened_picture(source: Source, *, max_pixels: int = MAX_PIXELS) -> Iterator[Image.Image]:
+    """A picture of which no more than the header was read, for who wants to see that, too; `read_image` takes it from there.
+
+    Raises:
+        Exception: It cannot be opened; of whatever class Pillow has for that, and `read_image(source)` says why.
+    """
+    with _pillow_kept_quiet(), _opened(source, max_pixels) as image:
+        yield image
 
 
 class PILImage(HandyImage):
@@ -203,76 +211,51 @@ def _pillow_kept_quiet() -> Iterator[None]:
 
 
 @contextmanager
-def _opened(source: Source, max_pixels: int) -> Iterator[Image.Image]:
+def _opened(source: Source, max_pixels: int, *, decoding: bool = True) -> Iterator[Image.Image]:
     """The picture with its header read and its size checked, closed afterwards if it was opened here."""
     if isinstance(source, Image.Image):
-        _check_size(source, max_pixels)
+        check_size(source, max_pixels)
         yield source
         return
-    with Image.open(_readable(source), formats=FORMATS) as image:
-        _check_size(image, max_pixels)
-        yield image
+    with _readable(source) as file:
+        check_unopened(file, max_pixels)
+        with Image.open(file, formats=FORMATS) as image:
+            check_size(image, max_pixels)
+            if decoding:
+                check_file(image, file, max_pixels)
+            yield image
 
 
-def _readable(source: Source) -> str | IO[bytes]:
-    """What Pillow can open: a path that leads to a regular file with something in it, or a binary file object."""
+def _readable(source: Source) -> PictureFile:
+    """What Pillow can open: the path of a regular file with something in it, or bytes."""
     if isinstance(source, bytes | bytearray | memoryview):
-        if len(source) == 0:
-            raise UnreadableError("it is empty (0 bytes)")
-        return BytesIO(source)
+        return bytes_of_picture(source)
     if isinstance(source, str | os.PathLike):
-        status = os.stat(source)  # before opening: opening a named pipe would wait for ever
-        if stat.S_ISDIR(status.st_mode):
-            raise UnreadableError("it is a folder, not a file")
-        if not stat.S_ISREG(status.st_mode):
-            raise UnreadableError("it is not a regular file (a pipe, socket or device)")
-        if status.st_size == 0:
-            raise UnreadableError("it is empty (0 bytes)")
-        return os.fspath(source)
+        return open_picture(source)
     if hasattr(source, "read"):
-        return cast("IO[bytes]", source)
+        file = cast("IO[bytes]", source)
+        with suppress(OSError, AttributeError):  # not every file can be wound back
+            file.seek(0)
+        return bytes_of_picture(file.read())
     raise UnreadableError("expected a path, bytes, an open binary file, a Pillow image, an array or a tensor")
 
 
-def _is_array_file(source: Any) -> bool:
-    return isinstance(source, str | os.PathLike) and os.fspath(source)[-len(ARRAY_ENDING) :].lower() == ARRAY_ENDING
-
-
-def _stored_array(path: Any, max_pixels: int) -> npt.NDArray[Any]:
-    """The array in a file, not yet read into memory; never one that holds Python objects, which would run code."""
-    _readable(path)
-    array: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    sides = sorted(array.shape)[-2:]
-    if array.ndim not in (2, 3) or array.size == 0:
-        raise UnreadableError(f"it holds an array of shape {array.shape}, expected (H, W) or (H, W, C)")
-    if sides[0] * sides[1] > max_pixels:
-        raise UnreadableError(f"it is {sides[1]:,} x {sides[0]:,} pixels, more than the {max_pixels:,} that are read")
-    return array
-
-
-def _pages(image: Image.Image, channels: int) -> list[Image.Image]:
+def _pages(image: Image.Image, channels: int, max_pixels: int) -> list[Image.Image]:
     """The pages of a TIFF file where each is one of the wanted channels; else none."""
     if channels in PILLOW_CHANNELS or image.format != "TIFF" or getattr(image, "n_frames", 1) != channels:
         return []
     pages = []
     for number in range(channels):
         image.seek(number)
+        check_size(image, max_pixels // channels)  # all of them are held at once
         image.load()
         if len(image.getbands()) > 1:
             raise UnreadableError(f"page {number + 1} of it has {len(image.getbands())} channels, expected one channel a page")
-        pages.append(_turned_upright(image).copy())
+        pages.append(_turned_upright(image, max_pixels).copy())
     return pages
 
 
-def _check_size(image: Image.Image, max_pixels: int) -> None:
-    width, height = image.size
-    if width * height > max_pixels:
-        raise UnreadableError(f"it is {width:,} x {height:,} pixels, more than the {max_pixels:,} that are read; shrink it")
-    if min(width, height) < 1:
-        raise UnreadableError(f"it is {width} x {height} pixels, which is nothing")
-
-
-def _turned_upright(image: Image.Image) -> Image.Image:
+def _turned_upright(image: Image.Image, max_pixels: int) -> Image.Image:
     """The picture turned as its EXIF or XMP data says; damaged metadata says nothing."""
     try:
         turn = _TURNS.get(image.getexif().get(_ORIENTATION_TAG, 1))
@@ -280,6 +263,7 @@ def _turned_upright(image: Image.Image) -> Image.Image:
         return image
     if turn is None:
         return image
+    check_size(image, max_pixels, turned=True)
     turned = image.transpose(turn)
     turned.info = {key: value for key, value in image.info.items() if key == "transparency"}  # else it would be turned again
     return turned
@@ -296,11 +280,18 @@ def _name_of(source: Source) -> str:
 
 
 def _reason(error: Exception) -> str:
-    """Why a picture cannot be read, as the rest of a sentence."""
+    """Why a picture cannot be read, as the rest of a sentence.
+
+    Raises:
+        OSError: No file at all can be opened now, which says nothing about the picture.
+    """
     if isinstance(error, UnreadableError):
         return str(error)
+    if is_short(error):
+        raise error
     if isinstance(error, FileNotFoundError):
-        return "there is no such file"
+        broken = error.filename is not None and os.path.islink(error.filename)
+        return "it is a link that leads nowhere" if broken else "there is no such file"
     if isinstance(error, PermissionError):
         return "there is no permission to read it"
     if isinstance(error, UnidentifiedImageError):

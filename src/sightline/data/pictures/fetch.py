@@ -4,33 +4,44 @@ from __future__ import annotations
 
 import hashlib
 import re
-import shutil
-import urllib.error
-import urllib.request
 import warnings
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
-from sightline.atomic import whole_file
 from sightline.data.rows.files import IMAGE_EXTENSIONS
 from sightline.data.rows.sources import named_reasons
 from sightline.errors import DataError, OptionError, SightlineWarning, counted
+from sightline.web import fetch
 
 _AGENT = "Mozilla/5.0 (compatible; sightline)"
 """Some servers of pictures refuse Python's own name."""
 _LONGEST_STEM = 100
+_LONGEST_ENDING = 12
+_WEB = ("https", "http")
+_DEVICES = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\.|$)")
+"""Names that are no files to Windows, whatever their ending."""
+LARGEST_PICTURE = 256 << 20
+LARGEST_FILE = 1 << 40
 
 
-def download_url(url: str, dest: str | Path | None = None, timeout: float | None = None, show_progress: bool = True) -> Path:
-    """Fetches one file, whole or not at all.
+def download_url(
+    url: str,
+    dest: str | Path | None = None,
+    timeout: float | None = None,
+    show_progress: bool = True,
+    *,
+    most_bytes: int = LARGEST_FILE,
+) -> Path:
+    """Fetches one file, whole or not at all; a connection that breaks is taken up again where the server can do that.
 
     Args:
         url: An http or https address.
         dest: File or existing folder; None takes the present folder.
         timeout: Seconds of silence after which to give up; None waits as long as the system does.
         show_progress: Has no meaning here.
+        most_bytes: A larger file is refused; so is one for which the disk has no room.
 
     Returns:
         The file's path.
@@ -40,26 +51,20 @@ def download_url(url: str, dest: str | Path | None = None, timeout: float | None
         DataError: It cannot be fetched; the message says why.
     """
     parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.netloc:
+    if parts.scheme not in _WEB or not parts.netloc:
         raise OptionError(f"{url!r} is no web address. Expected one that begins with http:// or https://.")
     target = Path("." if dest is None else dest)
     if target.is_dir():
-        target = target / (_safe_stem(url) + PurePosixPath(unquote(parts.path)).suffix)
+        target = target / (_safe_stem(url) + _safe_ending(url))
     # Addresses are written with spaces and letters that no request may hold; what is quoted already stays.
     address = urlunsplit(
         parts._replace(path=quote(parts.path, safe="/%:@!$&'()*+,;=~"), query=quote(parts.query, safe="/%:@!$&'()*+,;=~?"))
     )
-    request = urllib.request.Request(address, headers={"User-Agent": _AGENT})
     try:
-        with (
-            urllib.request.urlopen(request, timeout=timeout or None) as answer,
-            whole_file(target) as partial,
-            partial.open("wb") as file,
-        ):
-            shutil.copyfileobj(answer, file)
-            if answer.length:
-                raise ValueError(f"the answer ended {counted(answer.length, 'byte')} early")
-    except (OSError, urllib.error.URLError, ValueError) as error:
+        fetch(
+            address, target, most_bytes=most_bytes, timeout=timeout or None, schemes=_WEB, headers={"User-Agent": _AGENT}
+        )  # fmt: skip
+    except (OSError, ValueError) as error:
         raise DataError(f"{url} cannot be fetched: {getattr(error, 'reason', None) or error}.") from error
     return target
 
@@ -99,7 +104,7 @@ def download_images(
 
     def fetched(job: tuple[str, Path]) -> str | None:
         try:
-            download_url(*job, timeout=timeout)
+            download_url(*job, timeout=timeout, most_bytes=LARGEST_PICTURE)
         except DataError as error:
             return str(error).partition(" cannot be fetched: ")[2].rstrip(".")
         except OptionError:
@@ -145,7 +150,12 @@ def _kept_names(urls: list[str], folder: Path) -> dict[str, Path]:
 def _safe_stem(url: str) -> str:
     """The name in an address, without what a file system may take for a folder, a device or a hidden file."""
     stem = PurePosixPath(unquote(urlsplit(url).path)).stem
-    return re.sub(r"[^\w.-]+", "_", stem).strip("._")[:_LONGEST_STEM] or "picture"
+    safe = re.sub(r"[^\w.-]+", "_", stem).strip("._")[:_LONGEST_STEM] or "picture"
+    return f"_{safe}" if _DEVICES.match(safe) else safe
+
+
+def _safe_ending(url: str) -> str:
+    return re.sub(r"[^\w.]+", "", PurePosixPath(unquote(urlsplit(url).path)).suffix)[:_LONGEST_ENDING]
 
 
 def _ending(url: str) -> str:

@@ -11,6 +11,9 @@ from PIL import Image
 
 from sightline.data.pictures.bands import PILLOW_CHANNELS, Bands, picture_of
 
+_PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0
+"""A tag of TIFF files, and its value where high numbers are dark, as scanners of film write them."""
+
 
 class UnreadableError(Exception):
     """Why a picture cannot be read, in words; `read_image` puts the picture's name before it."""
@@ -55,9 +58,16 @@ def bands_of_pages(pages: list[Image.Image]) -> Bands:
 
 def _shallow(image: Image.Image) -> Image.Image:
     """A picture of 8 bits a channel."""
-    if image.mode in ("F", "I") or image.mode.startswith("I;16"):
-        return Image.fromarray(_eight_bits(np.asarray(image)))
-    return image
+    if image.mode not in ("F", "I") and not image.mode.startswith("I;16"):
+        return image
+    values = np.asarray(image)
+    grey = _eight_bits(values)
+    if getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
+        grey = 255 - grey  # Pillow turns these over at 8 bits, and not at more
+    clear = image.info.get("transparency")
+    if isinstance(clear, int):
+        grey[values == clear] = 255
+    return Image.fromarray(grey)
 
 
 def _over_white(image: Image.Image) -> Image.Image:

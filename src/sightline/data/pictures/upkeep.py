@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -124,7 +125,7 @@ def resize_images(
     files = [
         file.relative_to(root)
         for file in get_image_files(root, recurse=recurse)
-        if not (nested and file.resolve().is_relative_to(there.resolve()))
+        if not (nested and Path(os.path.realpath(file)).is_relative_to(there.resolve()))
     ]
     there.mkdir(parents=True, exist_ok=True)
     taken: dict[Path, Path] = {}

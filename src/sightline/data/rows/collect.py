@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -13,8 +12,9 @@ import numpy.typing as npt
 
 from sightline.data.blocks import LabelHints, TargetBlock, categories_of
 from sightline.data.rows.files import nothing_found
-from sightline.data.rows.getters import ColReader, column_of, each_item
+from sightline.data.rows.getters import ColReader, column_of, each_item, row_name
 from sightline.data.rows.sources import as_source, is_picture
+from sightline.data.rows.split_content import ContentSplitter
 from sightline.data.rows.split_fair import StratifiedSplitter
 from sightline.data.rows.table import LEFT_OUT, NO_PART, Table, common_root, part_name
 from sightline.errors import DataError, LabelError, NoImagesError, OptionError, SplitError, TableError, counted
@@ -55,7 +55,7 @@ class Recipe:
             found = self.get_x.read_frame(items)
         else:
             found = _called(self.source_of, items, "get_x", TableError)
-        return _each(as_source, found, lambda row: f"row {row}", TableError, "a picture's path for every row")
+        return _each(as_source, found, lambda row: row_name(items, row), TableError, "a picture's path for every row")
 
     def labels(self, items: Any, name: Callable[[int], str], wanted: Iterable[int]) -> list[Any]:
         """The labels of the wanted positions, None for all others.
@@ -97,21 +97,22 @@ def collect(items: Any, recipe: Recipe, splitter: Callable[[Any], Any], source: 
     root = common_root(sources)
     unlabelled = Table(tuple(sources), None, np.zeros(len(sources), dtype=np.int8), root=root)
     everything = range(len(items))
-    if isinstance(splitter, StratifiedSplitter) and splitter.labels is None:
+    if isinstance(splitter, (StratifiedSplitter, ContentSplitter)):
         labels = recipe.labels(items, unlabelled.name, everything)
-        split, rank = split_of(replace(splitter, labels=labels)(items), len(items))
+        split, rank = split_of(splitter.knowing(labels, sources)(items), len(items))
     else:
         split, rank = split_of(splitter(items), len(items))
         labels = recipe.labels(items, unlabelled.name, np.flatnonzero(split != LEFT_OUT).tolist())
     grouped = getattr(splitter, "groups", None)
+    groups = grouped(items) if callable(grouped) else None
     reasons = dict.fromkeys(np.flatnonzero(split == LEFT_OUT).tolist(), NO_PART)
     return replace(
         unlabelled,
         labels=tuple(labels),
         split=split,
         rank=rank,
-        group=tuple(grouped(items)) if callable(grouped) else None,
-        reasons=MappingProxyType(reasons),
+        group=None if groups is None else tuple(groups),
+        reasons=reasons,
     )
 
 
@@ -206,11 +207,19 @@ def _each(
     """`read` of every value; its complaints are collected into one."""
     results: list[Any] = []
     findings: dict[str, list[str]] = {}
+    known: dict[str, str] = {}
     for position, value in enumerate(values):
+        # A large table says the same few names a million times.
+        if type(value) is str and value in known:
+            results.append(known[value])
+            continue
         try:
             results.append(read(value))
         except DataError as error:
             findings.setdefault(str(error), []).append(name(position))
+            continue
+        if type(value) is str and type(results[-1]) is str:
+            known[value] = results[-1]
     if not findings:
         return results
     bad = sum(map(len, findings.values()))

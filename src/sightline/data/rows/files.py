@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 
-from sightline.errors import NoImagesError, TableError, did_you_mean
+from sightline.descriptors import is_short, with_descriptors
+from sightline.errors import NoImagesError, SightlineWarning, TableError, did_you_mean
 
 # The image/* types of Python's own table, written out so that no machine's mime.types can add or remove any, and further
 # formats that Pillow reads.
@@ -21,6 +23,11 @@ IMAGE_EXTENSIONS: frozenset[str] = frozenset(
 )
 """File name endings, lower case, that count as pictures. Those that turn out to be unreadable are reported, not ignored."""
 
+SYSTEM_FOLDERS: frozenset[str] = frozenset({"__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found"})
+"""Folders that systems make for themselves: of archives, thumbnails and what was deleted."""
+
+_FILE, _FOLDER, _ODD = "file", "folder", "odd"
+
 
 def get_files(
     path: str | Path,
@@ -31,8 +38,9 @@ def get_files(
 ) -> list[Path]:
     """The files below a folder, sorted by folder and name.
 
-    Files and folders whose names begin with a dot are skipped. Links to folders are followed, except back to a folder that
-    the search is already inside of.
+    Files and folders whose names begin with a dot are skipped (`.DS_Store`, `._photo.jpg`), and so are folders that systems
+    make for themselves (`SYSTEM_FOLDERS`), unless `folders` names them. Links to folders are followed, except back to a folder
+    that the search is already inside of. What is no file, such as a link that leads nowhere, is skipped.
 
     Args:
         path: The folder.
@@ -44,19 +52,24 @@ def get_files(
 
     Raises:
         NoImagesError: There is no such folder.
-        TableError: A folder cannot be read.
+        TableError: The folder cannot be read.
+
+    Warns:
+        SightlineWarning: A folder below it cannot be read; it is named.
     """
-    root = Path(path)
-    check_folder(root)
-    wanted = _names(folders)
     endings = None if extensions is None else {extension.lower() for extension in _names(extensions) or ()}
-    found = _walk(root, wanted if recurse else None, recurse, followlinks, inside=frozenset({root.resolve()}))
-    return sorted((file for file in found if endings is None or file.suffix.lower() in endings), key=lambda file: file.parts)
+    found = _entries(Path(path), recurse, _names(folders), followlinks)
+    return _sorted(entry for entry, kind in found if kind == _FILE and (endings is None or entry.suffix.lower() in endings))
 
 
 def get_image_files(path: str | Path, recurse: bool = True, folders: str | Collection[str] | None = None) -> list[Path]:
-    """The pictures below a folder, by file name ending (`IMAGE_EXTENSIONS`); see `get_files`."""
-    return get_files(path, extensions=IMAGE_EXTENSIONS, recurse=recurse, folders=folders)
+    """The pictures below a folder, by file name ending (`IMAGE_EXTENSIONS`); see `get_files`.
+
+    What has such an ending and is no file (a link that leads nowhere or in a circle, a pipe, a socket, an empty folder) is
+    among them, so that it is named where it cannot be read.
+    """
+    found = _entries(Path(path), recurse, _names(folders), followlinks=True)
+    return _sorted(entry for entry, _ in found if entry.suffix.lower() in IMAGE_EXTENSIONS)
 
 
 def FileGetter(  # noqa: N802 - fastai's name
@@ -110,22 +123,70 @@ def _names(given: str | Collection[str] | None) -> set[str] | None:
     return None if given is None else {given} if isinstance(given, str) else set(given)
 
 
-def _walk(folder: Path, wanted: set[str] | None, recurse: bool, followlinks: bool, inside: frozenset[Path]) -> Iterator[Path]:
-    """Files of `folder` and below. `wanted` limits this level alone; `inside` holds the real folders on the way here."""
+def _sorted(files: Iterable[Path]) -> list[Path]:
+    return sorted(files, key=lambda file: file.parts)
+
+
+def _entries(root: Path, recurse: bool, folders: set[str] | None, followlinks: bool) -> Iterator[tuple[Path, str]]:
+    """What lies below a folder, with its kind: a file, or odd, for what is neither a file nor a folder with something in it."""
+    check_folder(root)
+    # `wanted` limits the first level alone; `inside` holds the folders on the way to one, whatever they are called.
+    waiting = [(root, folders if recurse else None, frozenset({_identity(root)}))]
+    while waiting:
+        folder, wanted, inside = waiting.pop()
+        entries = _listed(folder, root)
+        if not entries and folder != root:
+            yield folder, _ODD
+        for entry in entries:
+            # A folder that was named is looked into even if it is hidden.
+            named = wanted is not None and entry.name in wanted
+            if _is_of_the_system(entry.name) and not named:
+                continue
+            path, kind = folder / entry.name, _kind(entry)
+            if kind != _FOLDER:
+                if wanted is None or "." in wanted:
+                    yield path, kind
+            elif recurse and (followlinks or not entry.is_symlink()) and (wanted is None or named):
+                identity = _identity(path)
+                if identity not in inside:
+                    waiting.append((path, None, inside | {identity}))
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    """Which folder it is, however one came there; None where it is gone, of which more is said when it is listed."""
     try:
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        status = os.stat(folder)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _listed(folder: Path, root: Path) -> list[os.DirEntry[str]]:
+    try:
+        with with_descriptors(lambda: os.scandir(folder)) as entries:
+            return list(entries)
     except OSError as error:
-        raise TableError(f"Folder {folder} cannot be read: {error.strerror}. Give this user the right to read it.") from error
-    for entry in entries:
-        # A folder that was named is looked into even if it is hidden.
-        named = wanted is not None and entry.name in wanted
-        if entry.name.startswith(".") and not named:
-            continue
-        path = folder / entry.name
-        if entry.is_file():
-            if wanted is None or "." in wanted:
-                yield path
-        elif recurse and entry.is_dir(follow_symlinks=followlinks) and (wanted is None or named):
-            real = path.resolve()
-            if real not in inside:
-                yield from _walk(path, None, recurse, followlinks, inside | {real})
+        if is_short(error):
+            raise
+        if folder == root:
+            raise TableError(
+                f"Folder {folder} cannot be read: {error.strerror}. Give this user the right to read it."
+            ) from error
+        warnings.warn(
+            f"Folder {str(folder)!r} cannot be read, and what lies in it is left out: {error.strerror}. "
+            "Give this user the right to read it, or take it away.",
+            SightlineWarning,
+            stacklevel=2,
+        )
+        return []
+
+
+def _kind(entry: os.DirEntry[str]) -> str:
+    try:
+        return _FILE if entry.is_file() else _FOLDER if entry.is_dir() else _ODD
+    except OSError:  # a link in a circle
+        return _ODD
+
+
+def _is_of_the_system(name: str) -> bool:
+    return name.startswith(".") or name in SYSTEM_FOLDERS

@@ -17,6 +17,9 @@ from sightline.target import is_blank
 if TYPE_CHECKING:
     import pandas as pd
 
+LINE = "line"
+"""What the index of a table is called that was read from a file: its rows are known by their lines."""
+
 
 def parent_label(item: str | Path) -> str:
     """The name of the folder that a file lies in."""
@@ -201,6 +204,12 @@ def _no_column(col: Any, names: list[Any]) -> TableError:
     has = f"{len(names)} columns: {listed(names, most=20)}" if names else "no columns (is it a pandas DataFrame?)"
     hint = did_you_mean(str(col), [str(name) for name in names])
     return TableError(f"There is no column {col!r}. The table has {has}. {hint}".rstrip())
+
+
+def row_name(items: Any, position: int) -> str:
+    """What to call a row without a picture in a message: 'line 3' of the file it was read from, counted from 1; or 'row 2'."""
+    index = getattr(items, "index", None)
+    return f"line {index[position]}" if getattr(index, "name", None) == LINE else f"row {position}"  # type: ignore[index]
 
 
 def each_item(items: Any) -> Iterator[Any]:

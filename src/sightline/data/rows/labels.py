@@ -111,11 +111,11 @@ def _strangers(table: Table, target: Target, row: int) -> list[Any]:
 
 
 def _finding(table: Table, target: Target, number: int, rows: list[int], given: bool) -> str:
-    """'3 rows in split 'valid' have labels never seen in 'train': 'lynx' x3 (first: valid/0412.jpg)'."""
+    """'3 rows in split 'valid' have labels never seen in 'train': 'lynx' x3 (first: 'valid/0412.jpg')'."""
     found = [(name, row) for row in rows for name in _strangers(table, target, row)]
     first = dict(reversed(found))
     counts = Counter(name for name, _ in found).most_common()
-    told = ", ".join(f"{name!r} x{count} (first: {table.name(first[name])})" for name, count in counts[:_SHOWN])
+    told = ", ".join(f"{name!r} x{count} (first: {table.name(first[name])!r})" for name, count in counts[:_SHOWN])
     more = f" and {len(counts) - _SHOWN:,} more names" if len(counts) > _SHOWN else ""
     why = "that are not in the vocabulary" if given else "never seen in 'train'"
     have = "has" if len(rows) == 1 else "have"

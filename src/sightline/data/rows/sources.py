@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -13,6 +12,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from sightline.data.loading.crew import Crew, Watch, result_of
 from sightline.data.pictures.decode import probe
 from sightline.data.pictures.reading import Reader
 from sightline.data.rows.files import get_image_files
@@ -106,20 +106,26 @@ def check_sources(table: Table, *, on_error: OnError, read: Reader) -> Table:
 
 def find_unreadable(table: Table, rows: Iterable[int], *, decode: bool, read: Reader) -> dict[int, str]:
     """Why pictures cannot be read, by row; from their headers, or by decoding them."""
+    watch = Watch(table.name)
 
     def reason_of(row: int) -> str | None:
         source = table.sources[row]
-        if decode:
-            return failure(lambda: read(source))
-        return probe(source) if isinstance(source, Path) and read.create is None else None
+        with watch.reading(row):
+            if decode:
+                return failure(lambda: read(source))
+            return probe(source) if isinstance(source, Path) and read.create is None else None
 
     def reasons_of(some: list[int]) -> list[tuple[int, str]]:
         return [(row, reason) for row in some if (reason := reason_of(row)) is not None]
 
     rows = list(rows)
     chunks = [rows[start : start + _AT_ONCE] for start in range(0, len(rows), _AT_ONCE)]
-    with ThreadPoolExecutor(default_workers(), thread_name_prefix="sightline-check") as pool:
-        return {row: reason for found in pool.map(reasons_of, chunks) for row, reason in found}
+    crew = Crew(default_workers(), "sightline-check")
+    try:
+        futures = [crew.submit(reasons_of, some) for some in chunks]
+        return {row: reason for future in futures for row, reason in result_of(future, watch.look)}
+    finally:
+        crew.dismiss()
 
 
 def failure(read: Callable[[], Any]) -> str | None:
@@ -144,7 +150,7 @@ def named_reasons(findings: Iterable[tuple[str, str]], most: int = _SHOWN_UNREAD
 
 
 def _refuse_missing(table: Table, rows: list[int]) -> None:
-    missing = [row for row in rows if isinstance(table.sources[row], Path) and not os.path.exists(table.sources[row])]
+    missing = [row for row in rows if isinstance(table.sources[row], Path) and not os.path.lexists(table.sources[row])]
     if not missing:
         return
     shown = ", ".join(repr(table.name(row)) for row in missing[:_SHOWN_MISSING])

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sightline.data.rows.getters import column_of, each_item
+from sightline.data.rows.getters import column_of, each_item, row_name
 from sightline.data.rows.splitting import Indices, Splits, as_indices, by_mask, check_share, share_of, shuffled
 from sightline.errors import OptionError, SplitError, TableError, counted, listed
 from sightline.target import is_blank
@@ -254,16 +254,18 @@ class ColSplitter:
             )
         values = column_of(items, self.col).tolist()
         if self.on is None:
-            mask = self._truths(values)
+            mask = self._truths(values, items)
         else:
             wanted = self.on if isinstance(self.on, (list, tuple, set, frozenset)) else [self.on]
             mask = [value in wanted for value in values]
         return by_mask(mask, f"column {self.col!r}")
 
-    def _truths(self, values: list[Any]) -> list[bool]:
+    def _truths(self, values: list[Any], items: pd.DataFrame) -> list[bool]:
         words = ["" if value is None else str(value).strip().lower() for value in values]
         strange = [
-            f"row {row}: {value!r}" for row, value in enumerate(values) if is_blank(value) or words[row] not in _YES | _NO
+            f"{row_name(items, row)}: {value!r}"
+            for row, value in enumerate(values)
+            if is_blank(value) or words[row] not in _YES | _NO
         ]
         if strange:
             raise SplitError(

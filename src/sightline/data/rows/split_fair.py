@@ -1,10 +1,13 @@
-"""Splitters that keep shares equal (stratified), groups together (grouped), or take turns (k-fold)."""
+"""Splitters that keep shares equal (stratified), groups together (grouped), or take turns (k-fold).
+
+The one that does all of that, and lasts when pictures are added, is in `split_content.py`.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -35,6 +38,10 @@ class StratifiedSplitter:
 
     def __post_init__(self) -> None:
         check_share("valid_pct", self.valid_pct)
+
+    def knowing(self, labels: Sequence[Any], pictures: Sequence[Any]) -> StratifiedSplitter:
+        """The same with the labels of a DataBlock, where none were given; pictures do not matter to it."""
+        return replace(self, labels=labels) if self.labels is None else self
 
     def __call__(self, items: Any) -> Splits:
         """Positions of `(train, valid)`.

@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from sightline.escaping import for_figure
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -126,8 +128,8 @@ def show_image(
 
 
 def show_titled_image(o: Sequence[Any], **options: Any) -> Axes:
-    """Draws `(picture, title)`; options as for `show_image`, which see."""
-    return show_image(o[0], title=str(o[1]), **options)
+    """Draws `(picture, label)`, the label as it is; options as for `show_image`, which see."""
+    return show_image(o[0], title=for_figure(o[1]), **options)
 
 
 def show_images(

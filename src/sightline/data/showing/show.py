@@ -18,6 +18,7 @@ from sightline.data.loading.loaders import Loader
 from sightline.data.showing.plots import grid_shape, showable
 from sightline.data.transforms.points import draw_points
 from sightline.errors import OptionError, counted
+from sightline.escaping import for_figure, for_terminal
 from sightline.target import Target
 
 if TYPE_CHECKING:
@@ -163,13 +164,14 @@ def grid(
 
 
 def fitting_title(label: str, axis: Axes) -> str:
-    """A label broken into lines that are not wider than the axes; past the third it is cut."""
+    """A label as it is, broken into lines that are not wider than the axes; past the third it is cut."""
     inches = axis.get_window_extent().width / axis.figure.dpi
     wide = max(8, int(inches * _LETTERS_AN_INCH))
+    label = for_terminal(label)
     lines = textwrap.wrap(label.replace(";", "; "), wide) if len(label) > wide else [label]
     if len(lines) > _TITLE_LINES:
         lines = [*lines[: _TITLE_LINES - 1], lines[_TITLE_LINES - 1][: wide - 1] + "…"]
-    return "\n".join(lines)
+    return "\n".join(map(for_figure, lines))
 
 
 def _image_and_target(b: Any) -> tuple[Tensor, Tensor | None]:

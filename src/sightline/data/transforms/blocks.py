@@ -47,7 +47,9 @@ def _shared(work: Callable[[slice], None], blocks: Sequence[slice], threads: int
     waiting, inference, before = deque(blocks), torch.is_inference_mode_enabled(), torch.get_num_threads()
 
     def share() -> None:
-        torch.set_num_threads(1)
+        # Left alone where it is right already, as in a stream: threads that start later begin with whatever was set last.
+        if torch.get_num_threads() > 1:
+            torch.set_num_threads(1)
         with torch.inference_mode(inference):
             while waiting:
                 try:
@@ -56,11 +58,11 @@ def _shared(work: Callable[[slice], None], blocks: Sequence[slice], threads: int
                     return
                 work(rows)
 
+    if before == 1:
+        share()
+        return
     try:
-        if threads < 2:
-            share()
-            return
-        with ThreadPoolExecutor(threads - 1, thread_name_prefix="sightline-augment") as pool:
+        with ThreadPoolExecutor(max(1, threads - 1), thread_name_prefix="sightline-augment") as pool:
             helpers = [pool.submit(share) for _ in range(threads - 1)]
             share()
             for helper in helpers:
