@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import warnings
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
 from torch import nn
 
 from sightline.data.dataloaders import DataLoaders
 from sightline.errors import OptionError, SightlineWarning, WeightsError
 from sightline.target import SingleLabel, Vocab
+from sightline.tensorfile import read_tensors, write_tensors
 from sightline.train.checkpoint import load_model, save_model, weights_path
 from sightline.train.learner import Learner
+from sightline.train.optim import Optimizer
 
 
 def net(width: int = 2) -> nn.Module:
@@ -140,3 +144,58 @@ def test_a_missing_file_names_those_of_both_kinds(learn, tmp_path):
     torch.save({}, tmp_path / "models" / "old.pth")
     with pytest.raises(WeightsError, match=r"Saved in that folder: mine, old\."):
         learn.load("yours")
+
+
+def with_said(path: Path, change) -> None:
+    """The file again, sealed anew, with something else said of its optimizer."""
+    file = read_tensors(path)
+    said = json.loads(file.metadata["optimizer"])
+    change(said)
+    write_tensors(path, file.tensors, {**file.metadata, "optimizer": json.dumps(said)})
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda said: said.update(kind=3), "kind=3. Expected a text"),
+        (lambda said: said.pop("groups"), "lacks groups"),
+        (lambda said: said["groups"][0].update(lr="fast"), "lr='fast' where the optimizer has"),
+        (lambda said: said["groups"][0].update(lr=True), "lr=True where the optimizer has"),
+        (lambda said: said["groups"][0].update(betas=[0.9]), r"betas=\[0.9\] where the optimizer has \(0.9"),
+        (lambda said: said["groups"][0].update(lr=float("nan")), "lr=nan where the optimizer has"),
+        (lambda said: said["groups"][0].update(params=["x"]), "made for other parameter groups"),
+        (lambda said: said["plain"].update({"x": {}}), "'x' is not the number of a parameter"),
+        (lambda said: said["plain"].update({"99": {"step": 1}}), "remembers parameter 99 of 4"),
+        (lambda said: said["plain"].update({"0": {"step": [1]}}), "Expected names with plain values"),
+    ],
+)
+def test_what_a_file_says_of_the_optimizer_is_checked(learn, change, words):
+    learn.fit(1)
+    path = learn.save("a")
+    with_said(path, change)
+    with pytest.raises(WeightsError, match=words):
+        learn.load("a")
+
+
+def test_hyper_parameters_come_back_in_their_own_type(learn):
+    learn.fit(1)
+    learn.save("a")
+    learn.load("a")
+    assert isinstance(learn.opt.inner.param_groups[0]["betas"], tuple)
+    learn.opt.set_hyper("mom", 0.5)
+    assert learn.opt.inner.param_groups[0]["betas"][0] == 0.5
+
+
+def test_infinity_comes_back_where_the_optimizer_has_it(tmp_path):
+    opt = Optimizer.over(torch.optim.SGD(net().parameters(), lr=0.1))
+    opt.inner.param_groups[0]["limit"] = float("inf")
+    path = save_model(tmp_path / "n", net(), opt)
+    load_model(path, net(), opt)
+    assert opt.inner.param_groups[0]["limit"] == float("inf")
+
+
+def test_a_file_without_its_seal_is_refused(learn):
+    path = learn.save("a")
+    safetensors.torch.save_file(read_tensors(path).tensors, path, metadata={"format": "sightline-weights"})
+    with pytest.raises(WeightsError, match="carries no seal"):
+        learn.load("a")

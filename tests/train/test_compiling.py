@@ -56,6 +56,47 @@ def test_operations_are_counted_for_one_picture_forward_and_twice_that_backward(
     assert compiling._operations(Learn()) == 3 * 2 * (36 * 4 * 27 + 4 * 36 * 5)
 
 
+class Counts(nn.Module):
+    """Wants several pictures, and counts how often it is asked."""
+
+    def __init__(self, fewest):
+        super().__init__()
+        self.conv, self.fewest, self.asked = nn.Conv2d(3, 2, 3), fewest, 0
+
+    def forward(self, x):
+        self.asked += 1
+        if len(x) < self.fewest:
+            raise ValueError(f"Expected more than {len(x)} picture\nand more")
+        return self.conv(x).mean((2, 3))
+
+
+def estimated(model, monkeypatch):
+    from sightline.preprocess import Preprocess
+
+    learn = convolutional()
+    learn.model, learn.runtime = model, Runtime(torch.device("cpu"), "bf16")
+    monkeypatch.setattr(type(learn.dls), "preprocess", Preprocess(size=(8, 8)))
+    monkeypatch.setattr(compiling, "bf16_instructions", lambda: "AMX")
+    return learn.compiling(10)
+
+
+def test_a_network_whose_operations_cannot_be_counted_is_trained_as_it_is(monkeypatch):
+    found = estimated(Counts(fewest=2).train(), monkeypatch)
+    assert not found.wanted
+    assert found.reason == (
+        "whether it pays is not known, because its operations could not be counted with one picture of zeros "
+        "(ValueError: Expected more than 1 picture)"
+    )
+
+
+def test_operations_are_counted_once_for_a_network(monkeypatch):
+    model = Counts(fewest=1)
+    assert "no: the run would take" in str([str(estimated(model, monkeypatch)) for _ in range(3)])
+    assert model.asked == 1
+    estimated(other := Counts(fewest=1), monkeypatch)
+    assert other.asked == 1
+
+
 def test_a_network_that_cannot_be_compiled_runs_as_it_is(monkeypatch):
     def compile_(model):
         def fail(images):

@@ -365,7 +365,7 @@ def test_loading_says_what_is_there_and_what_does_not_fit(learn, tmp_path):
         Learner(learn.dls, tiny_net(5), splitter=two_groups, path=tmp_path).load("one")
     Learner(learn.dls, tiny_net(5), splitter=two_groups, path=tmp_path).load("one", with_opt=False, strict=False)
     (tmp_path / "models" / "broken.safetensors").write_bytes(b"\x80\x04 not tensors")
-    with pytest.raises(WeightsError, match="cannot be read"):
+    with pytest.raises(WeightsError, match="cannot be used: its header is not valid"):
         learn.load("broken")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import sys
 import types
+from html.parser import HTMLParser
 
 import pytest
 import torch
@@ -92,6 +93,30 @@ def test_a_notebook_gets_one_area_that_is_redrawn(monkeypatch):
     assert drawn[-1].count("<tr>") == 3
     assert "<progress" not in drawn[-1]
     assert "<th>error_rate</th>" in drawn[-1]
+
+
+@pytest.mark.parametrize("name", ["<script>alert(1)</script>", "a</td><td>b", "&lt;b&gt;", '"><img src=x onerror=alert(1)>'])
+def test_a_notebook_shows_names_and_notes_as_text(name, monkeypatch):
+    drawn: list[str] = []
+    area = types.ModuleType("IPython.display")
+    area.HTML = lambda text: text
+    area.display = lambda html, display_id: types.SimpleNamespace(update=drawn.append)
+    monkeypatch.setitem(sys.modules, "IPython.display", area)
+    display = NotebookDisplay()
+    display.begin([name, "time"])
+    display.stage(name, 5)
+    display.advance(1, name)
+    display.row([name, "00:01"])
+    display.advance(2, name)
+    display.note(name)
+    tags: list[str] = []
+    texts: list[str] = []
+    reader = HTMLParser()
+    monkeypatch.setattr(reader, "handle_starttag", lambda tag, attributes: tags.append(tag))
+    monkeypatch.setattr(reader, "handle_data", texts.append)
+    reader.feed(drawn[-1])
+    assert tags == ["table", "tr", "th", "th", "tr", "td", "td", "div", "div", "progress"]
+    assert "".join(texts).count(name) == 5
 
 
 def test_the_display_is_closed_after_an_error():

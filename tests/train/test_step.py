@@ -108,3 +108,19 @@ def test_validation_decides_alike_in_either_precision(precision):
         learn.fit(3)
     decided = learn.get_preds()[0].argmax(1)
     assert torch.equal(decided, learn.to_fp32().get_preds()[0].argmax(1))
+
+
+def test_a_network_that_keeps_what_it_made_in_validation_can_be_trained_afterwards():
+    class Keeping(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear, self.kept = nn.Linear(3, 2), None
+
+        def forward(self, x):
+            self.kept = torch.linspace(0, 1, 3) if self.kept is None else self.kept
+            return self.linear(x) * self.kept[:2] * self.linear.weight.sum()
+
+    model = Keeping()
+    ENGINE.outputs(model, torch.randn(4, 3), training=False)
+    ENGINE.outputs(model, torch.randn(4, 3), training=True).sum().backward()
+    assert model.linear.weight.grad is not None

@@ -11,7 +11,7 @@ from typing import NoReturn
 import pytest
 
 from sightline.train import timed_choices
-from sightline.train.timed_choices import MOST_CASES, TimedChoices
+from sightline.train.timed_choices import MARGIN, MOST_CASES, TimedChoices
 
 
 def never() -> NoReturn:
@@ -44,9 +44,9 @@ def test_the_quicker_way_is_taken(kept: Path):
 
 
 def test_a_gain_below_the_margin_is_none(kept: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(timed_choices, "_time_both", lambda usual, other: (1.14, 1.0))
+    monkeypatch.setattr(timed_choices, "_time_both", lambda usual, other: (MARGIN - 0.01, 1.0))
     assert not TimedChoices(kept).takes_other("one", never, never)
-    monkeypatch.setattr(timed_choices, "_time_both", lambda usual, other: (1.16, 1.0))
+    monkeypatch.setattr(timed_choices, "_time_both", lambda usual, other: (MARGIN + 0.01, 1.0))
     assert TimedChoices(kept).takes_other("two", never, never)
 
 

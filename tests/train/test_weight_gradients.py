@@ -164,6 +164,16 @@ def test_where_choices_cannot_be_kept_pytorchs_own_way_is_taken(unfolds, monkeyp
     assert "SIGHTLINE_CACHE=0" in WeightGradients.planned(BF16).describe()
 
 
+def test_the_plan_says_that_choices_cannot_be_kept_once_that_is_known(unfolds, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("SIGHTLINE_CACHE", str(tmp_path / "file"))
+    ways = WeightGradients.planned(BF16)
+    assert not ways.choices.takes_other("one", lambda: None, lambda: None)
+    assert ways.describe().startswith("PyTorch's own way, because choices could not be kept: weight_gradients.json cannot be")
+    ways.choices._known = {"two": {"other": True}}
+    assert "1 of 1 shape that were timed on this machine; no others are timed, because weight" in ways.describe()
+
+
 class Scaled(Tensor):
     """A tensor with a type of its own."""
 

@@ -6,8 +6,10 @@ The estimate rests on counted operations and on figures of typical hardware, not
 from __future__ import annotations
 
 import warnings
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import torch
@@ -71,7 +73,10 @@ class Compiling:
             return cls(False, f"on {_name(learn.runtime)} it was not found to be faster")
         if torch.are_deterministic_algorithms_enabled():
             return cls(False, "deterministic algorithms were asked for")
-        seconds = epochs * learn.dls.train.n * _operations(learn) / known.pace
+        operations = _operations(learn)
+        if isinstance(operations, str):
+            return cls(False, f"whether it pays is not known, because {operations}")
+        seconds = epochs * learn.dls.train.n * operations / known.pace
         enough = seconds >= known.pays_from_s()
         words = f"the run would take about {seconds / 60:.0f} min, and it pays from {known.pays_from_s() / 60:.0f} min on"
         return cls(enough, words)
@@ -115,14 +120,26 @@ def _name(runtime: Runtime) -> str:
     return "this CPU" if runtime.device.type == "cpu" else f"{runtime.device.type} in {runtime.precision}"
 
 
-def _operations(learn: Learner) -> float:
-    """Floating-point operations of a training step for one picture: forward, and twice that backward."""
-    from torch.utils.flop_counter import FlopCounterMode
-
+def _operations(learn: Learner) -> float | str:
+    """Floating-point operations of a training step for one picture; or why they are not known, as the rest of a sentence."""
     pre = learn.dls.preprocess
     if pre is None or pre.output_size is None:
         return 0.0
-    picture = torch.zeros(1, pre.channels, *pre.output_size, device=learn.runtime.device)
-    with FlopCounterMode(display=False) as counter, evaluating(learn.model):
-        learn.model(picture)
+    return _counted(weakref.ref(learn.model), (1, pre.channels, *pre.output_size), learn.runtime.device)
+
+
+@lru_cache(maxsize=8)
+def _counted(network: weakref.ref[nn.Module], shape: tuple[int, ...], device: torch.device) -> float | str:
+    """Those of a network for pictures of a shape, counted once: forward, and twice that backward."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    model = network()
+    if model is None:
+        return "the network is gone"
+    try:
+        with FlopCounterMode(display=False) as counter, evaluating(model):
+            model(torch.zeros(shape, device=device))
+    except Exception as error:  # noqa: BLE001 - some networks want more than one picture, or no zeros: no reason not to train them
+        reason = str(error).strip().partition("\n")[0]
+        return f"its operations could not be counted with one picture of zeros ({type(error).__name__}: {reason})"
     return 3.0 * float(counter.get_total_flops())

@@ -54,7 +54,8 @@ class StoredFeatures:
         below, above = split_below_the_head(learn)
 
         def passed(batch: Batch) -> FeatureBatch:
-            return FeatureBatch(_features(learn, below, batch.image), batch.target, batch.index, above=above)
+            found = learn.micro_batches.features(learn.model, lambda part: _features(learn, below, part), batch.image)
+            return FeatureBatch(found, batch.target, batch.index, above=above)
 
         epochs_ahead = range(learn.epochs_done, learn.epochs_done + epochs)
         self.train = TrainingFeatures(learn.dls.train, passed, epochs_ahead, below)

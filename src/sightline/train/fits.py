@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -17,6 +18,7 @@ from sightline.train.features import Frozen, from_features, refuse_callbacks
 from sightline.train.lr_find import Suggest, find_rates, valley
 from sightline.train.optim import Optimizer
 from sightline.train.plan import Plan, fine_tune_phases, make_plan
+from sightline.train.resuming.keeping import Checkpoint, keeping
 from sightline.train.schedule import Rates, flat_cos, one_cycle, warm_restarts
 
 if TYPE_CHECKING:
@@ -170,6 +172,7 @@ class Fits(CallbackHost, ABC):
         div: float = 5.0,
         *,
         frozen: Frozen = "train",
+        checkpoint: Checkpoint | str | Path | None = None,
         **one_cycle_args: Any,
     ) -> None:
         """Train the head alone for `freeze_epochs`, then everything for `epochs`, lower groups at lower rates.
@@ -184,11 +187,14 @@ class Fits(CallbackHost, ABC):
             frozen: How the head trains alone: 'train' on pictures in every epoch, normalisation below it training along;
                 'features' on what the frozen layers say of each picture, which is asked once: the first epoch costs a
                 forward pass, those after it next to nothing. See `sightline.train.features` for what else is different.
+            checkpoint: A folder, or a `Checkpoint`: the run is kept there, and the same call in a new process goes on with it,
+                to the last bit, wherever it was stopped or killed; see `resumable`.
             one_cycle_args: Further arguments of `fit_one_cycle`, for both phases; `cbs` too.
 
         Raises:
             OptionError: An argument of either phase is outside what it may be, or features cannot be stored for this network,
-                these callbacks or so many pictures; nothing was trained.
+                these callbacks or so many pictures, or the checkpoint is of another run; nothing was trained.
+            TrainingError: The run cannot be kept, or what was kept is damaged.
 
         Warns:
             SightlineWarning: There is one parameter group only, so that both phases train all of it.
@@ -200,13 +206,40 @@ class Fits(CallbackHost, ABC):
         if from_stored:
             refuse_callbacks([*self.cbs, *one_cycle_args["cbs"]])
         self.run += 1
-        with self._phase("head", last=False), from_features(learn, freeze_epochs) if from_stored else nullcontext():
-            self.freeze_to(-1)
-            self.fit_one_cycle(freeze_epochs, slice(base_lr), pct_start=0.99, **one_cycle_args)
-        base_lr /= 2
-        with self._phase("all"):
-            self.unfreeze()
-            self.fit_one_cycle(epochs, slice(base_lr / lr_mult, base_lr), pct_start=pct_start, div=div, **one_cycle_args)
+        asked = {"fine_tune": [epochs, base_lr, freeze_epochs, lr_mult, pct_start, div, frozen], **one_cycle_args}
+        with nullcontext() if checkpoint is None else self.resumable(checkpoint, **asked):
+            with self._phase("head", last=False), from_features(learn, freeze_epochs) if from_stored else nullcontext():
+                self.freeze_to(-1)
+                self.fit_one_cycle(freeze_epochs, slice(base_lr), pct_start=0.99, **one_cycle_args)
+            base_lr /= 2
+            with self._phase("all"):
+                self.unfreeze()
+                self.fit_one_cycle(epochs, slice(base_lr / lr_mult, base_lr), pct_start=pct_start, div=div, **one_cycle_args)
+
+    def resumable(self, checkpoint: Checkpoint | str | Path, **arguments: Any) -> AbstractContextManager[None]:
+        """A block whose fits are one run that is kept in a folder; the same code in a new process goes on where that stopped.
+
+            set_seed(42)
+            ...
+            with learn.resumable("runs/pets"):
+                learn.fit_one_cycle(5, 1e-3)
+                learn.unfreeze()
+                learn.fit_one_cycle(10, slice(1e-5, 1e-3))
+
+        Fits that were done are left out, and the one that was not goes on after the last step that was kept, in the middle of
+        an epoch too: weights and record are in the end those of a run that nobody stopped, bit by bit on a CPU. SIGTERM and
+        Ctrl-C keep the run after the step at hand; the first leaves with exit code 143. Callbacks of your own are gone on with
+        if they name what they need in `resumes`. A folder has one run: name another one to begin anew.
+
+        Args:
+            checkpoint: The folder; or a `Checkpoint`, which says how often too.
+            arguments: What tells this run from others, in plain values; a run with others is refused.
+
+        Raises:
+            OptionError: The folder holds another run (other data, network, labels or arguments), or a process is at work in it.
+            TrainingError: The run cannot be kept, or what was kept is damaged.
+        """
+        return keeping(cast("Learner", self), checkpoint, {n: repr(value) for n, value in arguments.items() if n != "cbs"})
 
     def unfreeze_gradually(self, epochs: int | Sequence[int] = 1, lr_max: Rates | None = None, **one_cycle_args: Any) -> None:
         """Train the last parameter group, then the last two, and so on down to the first: one one-cycle fit each.

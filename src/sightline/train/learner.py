@@ -25,12 +25,14 @@ from sightline.train.events import Callbacks, CancelFitException, each, made
 from sightline.train.features import StoredFeatures, layers_for
 from sightline.train.fits import Fits
 from sightline.train.groups import ParameterGroups, Splitter, describe_groups, trainable_params, warn_of_left_out
+from sightline.train.micro_batches import MicroBatches
 from sightline.train.optim import Adam, Optimizer, OptimizerFunction
 from sightline.train.plan import whole_epochs
 from sightline.train.precision import Precisions
 from sightline.train.progress import ProgressCallback
 from sightline.train.readouts import Readouts
 from sightline.train.recorder import Recorder
+from sightline.train.resuming.keeping import Unkept
 from sightline.train.schedule import Rates
 from sightline.train.step import Engine
 from sightline.train.summary import describe, summarize
@@ -52,6 +54,8 @@ class Learner(Fits, Readouts, Precisions):
         runtime: Device and precision.
         batch, xb, yb, x, y, pred, loss, loss_grad: What the current step works on.
         yb1, lam: Where pictures are mixed: the labels that were mixed in, and the share `(N,)` of each picture's own.
+        kept: What keeps the run in a folder, see `resumable`.
+        micro_batches: In what parts batches are computed where memory is too short for them.
         stored: Features that stand in for the pictures of `dls` while the head trains from them; None elsewhere.
         epoch, n_epoch, iter, n_iter, train_iter, pct_train, training: How far the current fit is.
     """
@@ -67,6 +71,7 @@ class Learner(Fits, Readouts, Precisions):
     lam: Tensor | None
     opt: Optimizer | None
     _engine: Engine | None = None
+    kept: Unkept
     stored: StoredFeatures | None = None
 
     def __init__(
@@ -122,6 +127,8 @@ class Learner(Fits, Readouts, Precisions):
         self.metrics = metrics
         self.path, self.model_dir = Path(dls.path if path is None else path), model_dir
         self.epochs_done = 0
+        self.kept = Unkept()
+        self.micro_batches = MicroBatches()
         self.epoch = self.n_epoch = self.iter = self.n_iter = self.train_iter = 0
         self.pct_train, self.training = 0.0, False
         given = made(cbs)
@@ -195,13 +202,17 @@ class Learner(Fits, Readouts, Precisions):
             start_epoch: Leave out the epochs before this one; schedules go on as if they had been run.
 
         Raises:
-            NonFiniteLossError: The training loss became NaN or infinite.
+            NonFiniteLossError: The training loss became NaN or infinite; the weights are the last good ones again.
+            DivergedLossError: The training loss left all proportion; the weights are the last good ones again.
+            DeviceMemoryError: Not even the smallest part of a batch fits into the device's memory.
         """
         n_epoch = whole_epochs("n_epoch", n_epoch)
         if not 0 <= start_epoch <= n_epoch:
             raise OptionError(f"start_epoch={start_epoch!r}: expected a number from 0 to n_epoch={n_epoch}.")
         extra = [*each(cbs), *([SkipToEpoch(start_epoch)] if start_epoch else [])]
         with self.added_cbs(extra):
+            if self.kept.is_done(self):
+                return
             opt = self.create_opt() if reset_opt or self.opt is None else self.opt
             if (decay := self.wd if wd is None else wd) is not None:
                 opt.set_hyper("wd", decay)
@@ -209,19 +220,23 @@ class Learner(Fits, Readouts, Precisions):
             self.n_epoch = n_epoch
             self._engine = self.engine.compiling(self.model if self.compiling(n_epoch).wanted else None)
             self.run += self.phase_name == "fit"
+            self.kept.begins_fit(self)
             try:
                 self._with_events("fit", self._do_fit)
             finally:
                 self("close")
+                self.kept.leaves_fit(self)
                 # A fit that ended by an error may have left gradients, which no later fit must use.
                 opt.zero_grad()
                 self._clear_step()
+            self.kept.ends_fit(self)
 
     def _do_fit(self) -> None:
         first = self.epochs_done
-        for epoch in range(self.n_epoch):
+        for epoch in range(self.kept.first_epoch(), self.n_epoch):
             self.epoch = epoch
             self.dls.train.epoch = first + self.epoch
+            self.kept.begins_epoch(self)
             try:
                 self._with_events("epoch", self._do_epoch)
             except CancelFitException:
@@ -233,7 +248,9 @@ class Learner(Fits, Readouts, Precisions):
     def _do_epoch(self) -> None:
         source = self.stored or self.dls
         self.dl = source.train
-        self._with_events("train", self._all_batches)
+        if not self.kept.is_trained(self):
+            self._with_events("train", self._all_batches)
+        self.kept.ends_training(self)
         self._do_validate(source.valid)
 
     def _do_validate(self, dl: Any) -> None:
@@ -245,8 +262,9 @@ class Learner(Fits, Readouts, Precisions):
         self.n_iter = len(self.dl)
         # torch's DataLoader draws a number at the start of each pass; drawn here too, dropout goes on as it does under fastai.
         torch.empty((), dtype=torch.int64).random_()
-        for position, batch in enumerate(self.dl):
+        for position, batch in self.kept.batches(self, self.dl):
             self.one_batch(position, batch)
+            self.kept.ends_batch(self)
 
     def one_batch(self, i: int, b: Batch) -> None:
         """One batch with its events: forward pass and loss, and in training a step.
@@ -264,16 +282,26 @@ class Learner(Fits, Readouts, Precisions):
         self._with_events("batch", self._do_one_batch)
 
     def _do_one_batch(self) -> None:
-        self.pred = self.engine.outputs(layers_for(self), self.xb[0], training=torch.is_grad_enabled())
+        self.micro_batches.within_memory(self, self._outputs_and_gradients)
+        if self._learns and self.opt is not None:
+            self._with_events("step", self.opt.step)
+            self.opt.zero_grad()
+
+    def _outputs_and_gradients(self) -> None:
+        sizes = self.micro_batches.sizes(self)
+        self.pred = self.engine.outputs(layers_for(self), self.xb[0], training=torch.is_grad_enabled(), sizes=sizes)
         self("after_pred")
         if self.yb:
             self.loss_grad = self._loss()
             self.loss = self.loss_grad.detach()
         self("after_loss")
-        if self.training and self.yb and self.opt is not None:
+        if self._learns:
             self._with_events("backward", lambda: self.loss_grad.backward())
-            self._with_events("step", self.opt.step)
-            self.opt.zero_grad()
+
+    @property
+    def _learns(self) -> bool:
+        """Whether the batch at hand makes a step."""
+        return self.training and bool(self.yb) and self.opt is not None
 
     def _loss(self) -> Tensor:
         if self.lam is None:

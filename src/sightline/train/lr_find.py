@@ -18,6 +18,7 @@ from torch import Tensor
 
 from sightline.errors import NonFiniteLossError, OptionError, SightlineWarning, counted, name_of
 from sightline.train.events import Callback, CancelFitException, CancelValidException
+from sightline.train.resuming.keeping import Unkept
 from sightline.train.schedule import SchedExp
 
 if TYPE_CHECKING:
@@ -289,13 +290,15 @@ def _sweep(learn: Learner, finder: LRFinder, n_epoch: int) -> bool:
 def as_it_was(learn: Learner) -> Iterator[None]:
     """Everything in a learner is after the block as before it, however the block ends."""
     counts = {name: getattr(learn, name) for name in _COUNTS}
-    train, kept = learn.dls.train, _Kept(learn)
-    epoch = train.epoch
+    run, learn.kept = learn.kept, Unkept()
+    epochs, kept = [(loader, loader.epoch) for loader in learn.dls.loaders], _Kept(learn)
     try:
         yield
     finally:
         kept.put_back()
-        train.epoch = epoch
+        learn.kept = run
+        for loader, epoch in epochs:
+            loader.epoch = epoch
         for name, value in counts.items():
             setattr(learn, name, value)
 

@@ -12,7 +12,7 @@ import torch
 
 from sightline.errors import OptionError, counted, listed, name_of
 from sightline.metrics.gathering import named_metrics
-from sightline.runtime import cpus
+from sightline.runtime import cpus, determinism_in_words
 from sightline.train.features import frozen_phase
 from sightline.train.schedule import spread
 from sightline.waiting import waiting_in_words
@@ -191,7 +191,7 @@ def _machine_lines(learn: Learner) -> list[tuple[str, str]]:
     if runtime.device.type == "cpu":
         lines.append(("threads", f"{torch.get_num_threads()} compute, for {counted(cpus(), 'CPU')}; {waiting_in_words()}"))
         lines.append(("gradients", f"of kernels: {learn.engine.weight_gradients.describe()}"))
-    return [*lines, ("reading", learn.dls.reading)]
+    return [*lines, ("same again", determinism_in_words()), ("reading", learn.dls.reading)]
 
 
 def _norms_below_the_head(learn: Learner) -> int:

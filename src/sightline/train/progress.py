@@ -10,13 +10,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from html import escape
 from typing import Any, ClassVar, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
+from sightline.console import PlainConsole
+from sightline.escaping import for_html
 from sightline.record import figures_of
 from sightline.train.events import Callback
 
@@ -135,14 +136,14 @@ def row_text(row: dict[str, Any]) -> list[str]:
 
 def say(line: str) -> None:
     """Print one line, as plain text."""
-    Console().print(line, highlight=False, markup=False, soft_wrap=True)
+    PlainConsole().print(line, soft_wrap=True)
 
 
 def choose_display() -> Display:
     """The display that fits where the output goes."""
     if in_notebook():
         return NotebookDisplay()
-    console = Console()
+    console = PlainConsole()
     return TerminalDisplay(console) if console.is_terminal else LogDisplay(console)
 
 
@@ -253,7 +254,7 @@ class NotebookDisplay:
         """Redraw the bar."""
         left = (time.monotonic() - self._began) / max(done, 1) * (self._total - done)
         text = f"{self._title} {done}/{self._total}, {left:.0f} s left, {note}"
-        self._bar = f'<div><progress value="{done}" max="{self._total}"></progress> {text}</div>'
+        self._bar = f'<div><progress value="{done}" max="{self._total}"></progress> {for_html(text)}</div>'
         self._draw()
 
     def row(self, values: list[str]) -> None:
@@ -273,10 +274,10 @@ class NotebookDisplay:
         self._draw()
 
     def _draw(self) -> None:
-        notes = "".join(f"<div>{escape(note)}</div>" for note in self._notes)
+        notes = "".join(f"<div>{for_html(note)}</div>" for note in self._notes)
         self._handle.update(self._html(self._table() + notes + self._bar))
 
     def _table(self) -> str:
         lines = [("th", self._columns), *(("td", row) for row in self._rows)]
-        body = "".join(f"<tr>{''.join(f'<{tag}>{escape(cell)}</{tag}>' for cell in cells)}</tr>" for tag, cells in lines)
+        body = "".join(f"<tr>{''.join(f'<{tag}>{for_html(cell)}</{tag}>' for cell in cells)}</tr>" for tag, cells in lines)
         return f'<table class="dataframe">{body}</table>'

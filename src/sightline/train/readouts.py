@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from sightline.train.learner import Learner
     from sightline.train.measuring.bench import Bench
+    from sightline.train.micro_batches import MicroBatches
 
 _STEP = ("dl", "batch", "xb", "yb", "yb1", "lam", "pred", "loss", "loss_grad", "iter", "n_iter", "training")
 
@@ -51,6 +52,7 @@ class Readouts(CallbackHost, ABC):
         recorder: The record of all fits.
         progress: Bar and table.
         spec: How to build the network again from names; None for a network of one's own.
+        micro_batches: In what parts batches are computed where memory is too short for them.
         dl: The loader of the pass at hand; None outside of one.
         export_to: Where `export` writes; a name given to it is taken from the same folder.
     """
@@ -62,6 +64,7 @@ class Readouts(CallbackHost, ABC):
     recorder: Recorder
     progress: ProgressCallback
     spec: ModelSpec | None
+    micro_batches: MicroBatches
     export_to: Path = Path("export.safetensors")
     dl: Any
     _looks: int = 0
@@ -325,9 +328,11 @@ class Readouts(CallbackHost, ABC):
 
     def predictor(self) -> Predictor:
         """The predictor of this network as it is now: what an exported file would give."""
-        return Predictor(
+        found = Predictor(
             self.model, self.objective.outcome, self.dls.pipeline, self.runtime, activate=self.objective.activate
         )  # fmt: skip
+        found.parts = self.micro_batches.evaluation
+        return found
 
     def predict(self, item: Any, rm_type_tfms: int | None = None, with_input: bool = False) -> Prediction | tuple[Any, ...]:
         """The label of one picture: `label, decision, probabilities = learn.predict("cat.jpg")`.

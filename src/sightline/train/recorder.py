@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from sightline.errors import NonFiniteLossError, OptionError
+from sightline.errors import OptionError
 from sightline.metrics.gathering import Accumulator, accumulators, check_metrics, named_metrics
 from sightline.record import Record, Row, figures_of
 from sightline.runtime import peak_memory_mib
 from sightline.train.events import Callback
+from sightline.train.guard import Guard
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,15 +42,18 @@ class Recorder(Callback):
         train_metrics: Whether metrics of the training batches, as training saw them, are kept too. Then the columns are
             train_loss, train_<metric>, valid_loss, valid_<metric>.
         hps: What schedules set in the last fit: values of the last group by name, one a step.
+        guard: What stops a fit whose loss is no number or left all proportion, and gives back the last good weights.
         sweep: The record of the last `lr_find`, None before there was one; `lrs` and `losses` show it until the next fit.
     """
 
     order: ClassVar[int] = -9
+    resumes: ClassVar[tuple[str, ...]] = ("figures", "hps", "average", "images", "elapsed_s", "trained_s")
 
     def __init__(self, *, train_metrics: bool = False) -> None:
         """Say whether there are metrics of training batches too."""
         self.train_metrics = train_metrics
         self.record = Record()
+        self.guard = Guard()
         self.figures: list[float | None] = []
         self.hps: dict[str, list[float]] = {}
         self.sweep: Record | None = None
@@ -133,6 +138,7 @@ class Recorder(Callback):
 
         Raises:
             NonFiniteLossError: A loss is NaN or infinite.
+            DivergedLossError: Losses are out of all proportion.
         """
         if not self._unread:
             return
@@ -142,8 +148,35 @@ class Recorder(Callback):
         for (row, _), value in zip(unread, values, strict=True):
             row["loss"], row["smooth_loss"] = value, self._average.add(value)
             self.record.rows.append(row)
-            if not math.isfinite(value):
-                raise NonFiniteLossError(_sentence(row, self.learn.n_iter))
+            self.guard.judge(row)
+
+    @property
+    def keeps_within(self) -> bool:
+        """Whether a run can go on from the middle of an epoch; metrics of training batches are gathered over a whole one."""
+        return not (self.train_metrics and self.learn.metrics)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the recorder is in the middle of, the record itself apart."""
+        self.read()
+        now = time.monotonic()
+        return {
+            "figures": list(self.figures),
+            "hps": {name: np.array(values) for name, values in self.hps.items()},
+            "average": self._average.state(),
+            "images": self._images,
+            "elapsed_s": now - self._started,
+            "trained_s": now - self._train_started if self.learn.training else self._trained_s,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` gave."""
+        self._unread = []
+        self.figures = list(state["figures"])
+        self.hps = {name: values.tolist() for name, values in state["hps"].items()}
+        self._average = _Average(*state["average"])
+        self._images, self._trained_s = state["images"], state["trained_s"]
+        now = time.monotonic()
+        self._started, self._train_started = now - state["elapsed_s"], now - state["trained_s"]
 
     def before_fit(self) -> None:
         """Begin a phase.
@@ -156,6 +189,7 @@ class Recorder(Callback):
         self._average = _Average()
         self._shows_sweep, self.hps = False, {}
         self._read_at = time.monotonic()
+        self.guard.begin(learn)
         self.record.add(
             "phase",
             phase=self.record.phases,
@@ -188,6 +222,8 @@ class Recorder(Callback):
         if loss is not None and reads_freely(loss.device) and not math.isfinite(loss):
             self._note_step(self.learn.train_iter + 1)
             self.read()
+        if loss is not None:
+            self.guard.before_step(loss, self.learn.y)
 
     def after_batch(self) -> None:
         """Take in one batch."""
@@ -217,6 +253,7 @@ class Recorder(Callback):
     def after_train(self) -> None:
         """Read what is unread."""
         self.read()
+        self.guard.after_train()
         self._trained_s = time.monotonic() - self._train_started
 
     def after_validate(self) -> None:
@@ -251,6 +288,7 @@ class Recorder(Callback):
     def close(self) -> None:
         """Forget what was not read: the fit ended by an error."""
         self._unread = []
+        self.guard.end()
 
     @contextmanager
     def aside(self) -> Iterator[None]:
@@ -399,8 +437,11 @@ class _ValidLoss:
 class _Average:
     """Exponential average that is corrected for having started at zero."""
 
-    def __init__(self) -> None:
-        self._sum, self._count = 0.0, 0
+    def __init__(self, total: float = 0.0, count: int = 0) -> None:
+        self._sum, self._count = total, count
+
+    def state(self) -> tuple[float, int]:
+        return self._sum, self._count
 
     @property
     def value(self) -> float:
@@ -415,14 +456,3 @@ class _Average:
 def reads_freely(device: torch.device) -> bool:
     """Whether the host can look at a number on `device` without waiting for it."""
     return device.type == "cpu"
-
-
-def _sentence(row: Row, n_iter: int) -> str:
-    rates = ", ".join(f"{rate:.2g}" for rate in row["lr"])
-    return (
-        f"The training loss became {row['loss']} at step {row['step']} (epoch {row['epoch']}, "
-        f"batch {(row['step'] - 1) % n_iter} of {n_iter}; learning rates {rates}). Expected a finite number. "
-        "Try a learning rate 3 to 10 times lower; check that "
-        "regression labels have a sensible scale and that inputs hold no NaN; with bf16, compare with learn.to_fp32(). On a "
-        "GPU the weights may be spoilt by then: load saved ones, or build the learner anew."
-    )

@@ -19,13 +19,13 @@ from typing import Any
 import torch
 
 from sightline.atomic import write_text
+from sightline.runtime.host import cache_place
 
 if sys.platform != "win32":
     import fcntl
 
-PLACE_VARIABLE = "SIGHTLINE_CACHE"
-MARGIN = 1.15
-"""How many times quicker the other way must be to be taken."""
+MARGIN = 1.4
+"""How many times quicker the other way must be to be taken: so clearly that timing it anew would not choose otherwise."""
 MOST_CASES = 2000
 """Cases that are kept for a machine; a run whose sizes never come again must not be timing for ever."""
 _FEWEST_ROUNDS, _MOST_ROUNDS, _ENOUGH_S, _ENOUGH_WHEN_BUSY_S = 3, 50, 0.2, 0.8
@@ -55,14 +55,8 @@ class TimedChoices:
     @classmethod
     def in_cache(cls, name: str) -> TimedChoices:
         """The choices of the file `name` in the folder that the environment names, ~/.cache/sightline where it names none."""
-        named = os.environ.get(PLACE_VARIABLE, "")
-        if named == "0":
-            return cls(None, f"{PLACE_VARIABLE}=0")
-        try:
-            folder = Path(named) if named else Path.home() / ".cache" / "sightline"
-        except RuntimeError:
-            return cls(None, f"there is no home folder, and {PLACE_VARIABLE} names no other")
-        return cls(folder.absolute() / name)
+        place = cache_place()
+        return cls(None, place) if isinstance(place, str) else cls(place / name)
 
     @property
     def known(self) -> Mapping[str, bool]:

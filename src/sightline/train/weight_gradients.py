@@ -66,12 +66,13 @@ class WeightGradients:
             return f"PyTorch's own way, because {self.reason}"
         if torch.are_deterministic_algorithms_enabled():
             return "PyTorch's own way, because deterministic algorithms were asked for"
-        known = self.choices.known
+        known, problem = self.choices.known, self.choices.problem
         if not known:
-            return "the quicker of two ways for each shape, timed in the first step and kept for later runs"
+            timed = "the quicker of two ways for each shape, timed in the first step and kept for later runs"
+            return f"PyTorch's own way, because choices could not be kept: {problem}" if problem else timed
         return (
             f"by unfolding and matrix product for {sum(known.values())} of {counted(len(known), 'shape')} "
-            "that were timed on this machine"
+            f"that were timed on this machine{f'; no others are timed, because {problem}' if problem else ''}"
         )
 
 

@@ -102,7 +102,9 @@ def test_operations_of_frozen_layers_are_those_of_the_forward_pass(learn):
 def test_the_peak_is_that_of_a_product_and_a_copy(monkeypatch):
     monkeypatch.setattr("sightline.train.measuring.peak._LONG_ENOUGH_S", 0.0)
     monkeypatch.setattr("sightline.train.measuring.peak._COPIED_MIB", 1)
+    chance = torch.get_rng_state()
     peak = measure_peak(plan_runtime("cpu", "fp32"), 0.0)
+    assert torch.equal(chance, torch.get_rng_state())
     assert peak.precision == "fp32"
     assert peak.flops > 1e8
     assert peak.copies > 1e7
@@ -151,7 +153,8 @@ def test_the_learner_stays_as_it_was():
     learn = quiet(learner(wd=0.1), "fit", 1, 0.01)
     weights, state, rows = weights_of(learn.model), learn.opt.state_dict(), list(learn.recorder.record.rows)
     first = next(iter(learn.opt.inner.state.values()))["exp_avg"].clone()
-    chance, dls, counted = torch.get_rng_state(), learn.dls, (learn.epochs_done, learn.dls.train.epoch, learn.run)
+    counts = lambda: (learn.epochs_done, learn.dls.train.epoch, learn.dls.valid.epoch, learn.run)
+    chance, dls, counted = torch.get_rng_state(), learn.dls, counts()
     learn.bench(0.05)
     assert same(weights, weights_of(learn.model))
     assert torch.equal(first, next(iter(learn.opt.inner.state.values()))["exp_avg"])
@@ -159,7 +162,7 @@ def test_the_learner_stays_as_it_was():
     assert learn.recorder.record.rows == rows
     assert torch.equal(chance, torch.get_rng_state())
     assert learn.dls is dls
-    assert (learn.epochs_done, learn.dls.train.epoch, learn.run) == counted
+    assert counts() == counted
     assert learn.recorder.sweep is None
 
 

@@ -22,6 +22,7 @@ class GradientAccumulation(Callback):
     """
 
     order: ClassVar[int] = 6
+    resumes: ClassVar[tuple[str, ...]] = ("count",)
     run_valid = False
 
     def __init__(self, n_acc: int = 32) -> None:

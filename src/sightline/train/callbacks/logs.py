@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from sightline.cells import csv_line, read_back
 from sightline.errors import OptionError
 from sightline.train.callbacks.core import PerRun
 from sightline.train.events import Callback
@@ -27,10 +29,12 @@ class CSVLogger(PerRun):
 
     order: ClassVar[int] = 60
     remove_on_fetch: ClassVar[bool] = True
+    resumes: ClassVar[tuple[str, ...]] = ("size",)
 
     def __init__(self, fname: str | Path = "history.csv", append: bool = False) -> None:
         """Take the file's name, and whether rows of earlier runs stay."""
         self.fname, self.append = Path(fname), append
+        self.size = 0
 
     @property
     def file_path(self) -> Path:
@@ -51,14 +55,18 @@ class CSVLogger(PerRun):
         """
         path, names = self.file_path, self.recorder.metric_names
         path.parent.mkdir(parents=True, exist_ok=True)
+        goes_on = self.resumed
         if self.begins_run() and not self.append:
             path.write_text("", encoding="utf-8")
+        elif goes_on and path.is_file() and path.stat().st_size > self.size:
+            # Rows that were written after the state was taken will be written again.
+            os.truncate(path, self.size)
         with path.open("a+", encoding="utf-8", newline="") as file:
             file.seek(0)
             there = next(csv.reader(file), None)
         if there is None:
             self._write(names)
-        elif there != names:
+        elif [read_back(name) for name in there] != names:
             raise OptionError(
                 f"{path} has the columns {', '.join(there)}. Rows of {', '.join(names)} cannot be added to it: "
                 "give CSVLogger another fname=, or append=False to write it anew."
@@ -67,11 +75,12 @@ class CSVLogger(PerRun):
     def after_epoch(self) -> None:
         """Write the epoch's row, unless it was skipped."""
         if self.recorder.epoch_row is not None:
-            self._write("" if cell is None else cell for cell in self.recorder.log)
+            self._write(self.recorder.log)
 
     def _write(self, values: Iterable[Any]) -> None:
         with self.file_path.open("a", encoding="utf-8", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerow(values)
+            file.write(csv_line(values))
+        self.size = self.file_path.stat().st_size
 
 
 class ShowGraphCallback(Callback):
@@ -83,6 +92,7 @@ class ShowGraphCallback(Callback):
 
     order: ClassVar[int] = 65
     remove_on_fetch: ClassVar[bool] = True
+    resumes: ClassVar[tuple[str, ...]] = ("nb_batches",)
     run_valid = False
 
     def __init__(self) -> None:

@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from sightline.data.showing.show import denormalized, label_text
 from sightline.errors import SightlineWarning
+from sightline.escaping import for_markdown, for_terminal
 from sightline.inference import infer
 from sightline.model.modes import evaluating
 from sightline.train.callbacks.hooks import hook_output
-from sightline.train.callbacks.tracking import Examples, TrackingCallback, needed, phase_settings, settings
+from sightline.train.callbacks.tracking import Examples, Facts, TrackingCallback, needed, phase_settings, settings
 
 
 class TensorBoardCallback(TrackingCallback):
@@ -60,7 +61,7 @@ class TensorBoardCallback(TrackingCallback):
         self.writer = make(log_dir=self._given if first else self.log_dir)
         self.log_dir = self.writer.log_dir
         facts = (settings(self.learn) if first else {}) | phase_settings(self.learn)
-        self.writer.add_text("settings", "\n".join(f"- {name}: {value}" for name, value in facts.items()), self.done)
+        self.writer.add_text("settings", _as_list(facts), self.done)
         if first and self.trace_model:
             self._trace()
 
@@ -105,8 +106,14 @@ class TensorBoardCallback(TrackingCallback):
                 small = nn.functional.interpolate(batch.image, size=(32, 32), mode="area")
                 pictures.append(torch.from_numpy(denormalized(small, getattr(loader, "stats", None))).permute(0, 3, 1, 2))
                 targets = [None] * batch.n if batch.target is None else batch.target
-                labels += [label_text(self.learn.target, target) for target in targets]
+                # A line a picture: a line break in a label would move all labels after it.
+                labels += [for_terminal(label_text(self.learn.target, target)) for target in targets]
         self.writer.add_embedding(torch.cat(vectors), metadata=labels, label_img=torch.cat(pictures), global_step=self.now)
+
+
+def _as_list(facts: Facts) -> str:
+    """Settings as a list in Markdown."""
+    return "\n".join(f"- {for_markdown(name)}: {for_markdown(value)}" for name, value in facts.items())
 
 
 def _head_start(model: nn.Module) -> nn.Module:

@@ -19,8 +19,8 @@ from sightline.train.events import Callback, CancelFitException
 class TerminateOnNaNCallback(Callback):
     """Ends the fit, without an error, as soon as a loss is NaN or infinite.
 
-    Without it such a loss in training is a NonFiniteLossError. Either way the weights are those before the step that would have
-    spoilt them. Looking at the loss in every step makes the host wait for a GPU.
+    Without it such a loss in training is a NonFiniteLossError. Either way the weights are the last good ones again. Looking at
+    the loss in every step makes the host wait for a GPU.
     """
 
     order: ClassVar[int] = -10
@@ -29,8 +29,17 @@ class TerminateOnNaNCallback(Callback):
         """Look at the loss."""
         loss = self.learn.loss
         if loss is not None and not torch.isfinite(loss).all():
-            self.progress.note(f"The loss became {float(loss.mean())} in epoch {self.epoch}, batch {self.iter}: the fit ends.")
-            raise CancelFitException
+            self._end(f"The loss became {float(loss.mean())} in epoch {self.epoch}, batch {self.iter}: the fit ends.")
+
+    def after_train(self) -> None:
+        """Look at the weights: the epoch's last step may have spoilt them."""
+        if self.recorder.guard.is_spoilt():
+            self._end(f"The weights became NaN or infinite at the end of epoch {self.epoch}: the fit ends.")
+
+    def _end(self, what: str) -> None:
+        kept = f" {self.recorder.guard.give_back()}" if self.training else ""
+        self.progress.note(f"{what}{kept}")
+        raise CancelFitException
 
 
 class TrackerCallback(PerRun):

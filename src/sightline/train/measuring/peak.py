@@ -68,15 +68,21 @@ def _side(device: torch.device, dtype: torch.dtype) -> int:
 
 
 def _product(side: int, device: torch.device, dtype: torch.dtype) -> Callable[[], Any]:
-    one, other = torch.randn(2, side, side, device=device, dtype=dtype)
+    one, other = _numbers((2, side, side), device, dtype)
     return lambda: one @ other
 
 
 def _convolution(side: int, device: torch.device, dtype: torch.dtype) -> Callable[[], Any]:
     """The same product as a convolution with kernels of one pixel, the pictures together `side` pixels large."""
-    pixels = torch.randn(1, side, side // 32, 32, device=device, dtype=dtype).contiguous(memory_format=torch.channels_last)
-    kernels = torch.randn(side, side, 1, 1, device=device, dtype=dtype)
+    pixels = _numbers((1, side, side // 32, 32), device, dtype).contiguous(memory_format=torch.channels_last)
+    kernels = _numbers((side, side, 1, 1), device, dtype)
     return lambda: F.conv2d(pixels, kernels)
+
+
+def _numbers(shape: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> torch.Tensor:
+    """Unlike one another, as in a network: a GPU multiplies equal ones faster. The process's random numbers are left alone."""
+    generator = torch.Generator(device).manual_seed(0)
+    return torch.randn(shape, generator=generator, device=device, dtype=dtype)
 
 
 def _copy(device: torch.device) -> Callable[[], Any]:
