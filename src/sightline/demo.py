@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
     from PIL import Image
-    from rich.console import Console
     from rich.text import Text
 
+    from sightline.console import PlainConsole
     from sightline.predict import Prediction
 
 SIDE_PX = 32
@@ -42,18 +42,17 @@ def run_demo(*, out: Path | None = None, seed: int = 42, device: str | None = No
     Raises:
         OptionError: The folder holds something already.
     """
-    from rich.console import Console
-
     from sightline.cli.runs import claim_folder
     from sightline.cli.settings import TrainSettings
     from sightline.cli.training import run_training
+    from sightline.console import PlainConsole
     from sightline.predict import Predictor
 
     digits, names = load_digits()
     folder = claim_folder(out, "demo")
     pictures, run = folder / "digits", folder / "run"
     write_digits(pictures, digits, names)
-    screen = Console(highlight=False)
+    screen = PlainConsole()
     screen.print(
         f"{len(digits):,} handwritten digits are in {pictures}, in folders named after what they show.\n", soft_wrap=True
     )
@@ -142,7 +141,7 @@ def in_characters(picture: Image.Image, *, colours: bool) -> Text:
     return text
 
 
-def _show(screen: Console, predictions: list[Prediction], folder: Path) -> None:
+def _show(screen: PlainConsole, predictions: list[Prediction], folder: Path) -> None:
     from PIL import Image
     from rich.columns import Columns
     from rich.console import Group
@@ -169,9 +168,9 @@ def _show(screen: Console, predictions: list[Prediction], folder: Path) -> None:
         ("run/run.json", "settings, versions, plan and final figures"),
         ("run/log.txt", "what was shown"),
     ]
-    screen.print(f"\nIn {folder}:", markup=False, soft_wrap=True)
+    screen.print(f"\nIn {folder}:", soft_wrap=True)
     for name, what in lines:
-        screen.print(f"  {name:<22} {what}", markup=False, soft_wrap=True)
+        screen.print(f"  {name:<22} {what}", soft_wrap=True)
 
 
 def _save_figure(predictions: list[Prediction], path: Path) -> None:

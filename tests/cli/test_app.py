@@ -55,7 +55,7 @@ def test_a_wrong_command_line_exits_with_2(arguments, words, shown):
 
 
 def test_an_error_is_one_message_without_a_traceback(tmp_path, shown):
-    assert run("train", tmp_path / "nowhere", "--out", tmp_path / "run") == 1
+    assert run("train", tmp_path / "nowhere", "--out", tmp_path / "run") == 2
     text = shown()
     assert text.startswith("NoImagesError: There is no folder")
     assert "Traceback" not in text
@@ -64,7 +64,7 @@ def test_an_error_is_one_message_without_a_traceback(tmp_path, shown):
 def test_debug_shows_where_an_error_came_from(tmp_path):
     command = [sys.executable, "-m", "sightline", "predict", tmp_path / "no.safetensors", tmp_path, "--debug"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "Traceback" in done.stderr
     assert "NoImagesError" in done.stderr
 

@@ -46,7 +46,7 @@ def test_a_table_and_stored_features_are_measured_too(table, shown):
 
 def test_it_offers_the_options_of_training_but_for_the_run_folder():
     of_train, of_bench = (inspect.signature(command).parameters for command in (train, bench))
-    assert set(of_bench) == set(of_train) - set(WITHOUT_A_RUN) | {"seconds", "json"}
+    assert set(of_bench) == set(of_train) - {*WITHOUT_A_RUN, "context", "like"} | {"seconds", "json"}
     assert all(of_bench[name].default == of_train[name].default for name in set(of_train) & set(of_bench))
 
 
@@ -57,8 +57,8 @@ def test_it_offers_the_options_of_training_but_for_the_run_folder():
         (["--seconds", "0"], 2, "--seconds"),
         (["--secondz", "5"], 2, "--seconds"),
         (["--out", "runs/x"], 2, "--out"),
-        (["--fn-col", "file"], 1, "--labels"),
-        (["--arch", "resnet_of_mine"], 1, "resnet_of_mine"),
+        (["--fn-col", "file"], 2, "--labels"),
+        (["--arch", "resnet_of_mine"], 2, "resnet_of_mine"),
     ],
 )
 def test_mistakes_end_with_their_exit_code(options, code, said, folders, shown):
@@ -67,7 +67,7 @@ def test_mistakes_end_with_their_exit_code(options, code, said, folders, shown):
 
 
 def test_there_must_be_pictures(tmp_path, shown):
-    assert run("bench", tmp_path / "nowhere", *SMALL) == 1
+    assert run("bench", tmp_path / "nowhere", *SMALL) == 2
     assert "nowhere" in shown()
 
 

@@ -36,11 +36,11 @@ def test_weights_alone_say_what_they_are_for(old, shown):
 
 
 def test_errors_speak_of_options(old, shown):
-    assert run("convert", old, "--labels", "a,b,c") == 1
+    assert run("convert", old, "--labels", "a,b,c") == 2
     assert "pass --arch" in shown()
-    assert run("convert", old, "--arch", "test_resnet", "--regression", "--labels", "a,b,c") == 1
+    assert run("convert", old, "--arch", "test_resnet", "--regression", "--labels", "a,b,c") == 2
     assert "Give either labels or --regression" in shown()
-    assert run("convert", old, "--arch", "test_resnet", "--regression", "--y-low", 0) == 1
+    assert run("convert", old, "--arch", "test_resnet", "--regression", "--y-low", 0) == 2
     assert "--y-low and --y-high belong together" in shown()
 
 

@@ -48,9 +48,11 @@ def test_labels_that_the_model_does_not_know_are_listed(finished_run, folders, t
     copy = shutil.copytree(folders, tmp_path / "copy")
     draw(copy / "valid" / "reed" / "1.png", (200, 40, 40), seed=1)
     draw(copy / "valid" / "violet" / "2.png", (200, 40, 200), seed=2)
-    assert run("evaluate", finished_run / "model.safetensors", copy) == 1
+    assert run("evaluate", finished_run / "model.safetensors", copy) == 2
     text = shown()
-    assert "LabelError: 2 pictures have labels that the model does not know: 'reed' x1 (first: reed/1.png), 'violet' x1" in text
+    assert (
+        "LabelError: 2 pictures have labels that the model does not know: 'reed' x1 (first: 'reed/1.png'), 'violet' x1" in text
+    )
     assert "Expected one of its 3 names: 'blue', 'green' and 'red'; closest: 'red'" in text
 
 
@@ -83,5 +85,5 @@ def test_tables_are_evaluated_as_they_were_trained(columns, figure, table, tmp_p
 def test_a_forgotten_delimiter_is_pointed_out(table, tmp_path, shown):
     options = ["--labels", "labels.csv", "--folder", "images", "--suffix", ".png"]
     assert run("train", table, *SMALL, *options, "--label-delim", " ", "--epochs", 0, "--out", tmp_path / "run") == 0
-    assert run("evaluate", tmp_path / "run" / "model.safetensors", table, *options, "--all") == 1
+    assert run("evaluate", tmp_path / "run" / "model.safetensors", table, *options, "--all") == 2
     assert "pass --label-delim ' '" in shown()

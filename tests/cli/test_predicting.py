@@ -42,7 +42,7 @@ def test_an_unreadable_picture_has_its_reason_in_the_table(finished_run, folders
 
 
 def test_nothing_readable_is_an_error(finished_run, broken, shown):
-    assert run("predict", finished_run / "model.safetensors", broken) == 1
+    assert run("predict", finished_run / "model.safetensors", broken) == 2
     assert "ImageError: None of 1 picture could be read" in shown()
 
 
@@ -72,17 +72,17 @@ def test_numbers_are_shown_as_numbers(table, tmp_path, shown):
 
 
 def test_what_is_missing_is_named(finished_run, folders, tmp_path, shown):
-    assert run("predict", finished_run / "model.safetensors", folders / "valdi") == 1
+    assert run("predict", finished_run / "model.safetensors", folders / "valdi") == 2
     assert "There is no file or folder" in (text := shown())
     assert "Did you mean 'valid'" in text
-    assert run("predict", tmp_path / "other.safetensors", folders) == 1
+    assert run("predict", tmp_path / "other.safetensors", folders) == 2
     assert "BundleError: " in shown()
 
 
 def test_the_table_never_overwrites_a_picture_or_the_model(finished_run, folders, shown):
     picture = folders / "valid" / "red" / "red_0.png"
     before = picture.read_bytes()
-    assert run("predict", finished_run / "model.safetensors", picture, "--csv", picture) == 1
+    assert run("predict", finished_run / "model.safetensors", picture, "--csv", picture) == 2
     assert "would write over what is read" in shown()
     assert picture.read_bytes() == before
 
@@ -106,5 +106,5 @@ def test_in_thirty_two_bits_probabilities_are_the_same_to_the_last_digit_shown(f
 
 
 def test_a_backend_that_there_is_not_is_named(finished_run, folders, shown):
-    assert run("predict", finished_run / "model.safetensors", folders, "--backend", "onnx") == 1
-    assert "backend='onnx' is not one of torch, openvino" in shown()
+    assert run("predict", finished_run / "model.safetensors", folders, "--backend", "onnx") == 2
+    assert "--backend 'onnx' is not one of torch, openvino" in shown()

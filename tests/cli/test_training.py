@@ -16,6 +16,7 @@ import pytest
 
 from cli.small import SMALL, run
 from sightline import Predictor, Regression, SightlineError
+from sightline.errors import counted
 
 
 def facts_of(folder):
@@ -23,7 +24,7 @@ def facts_of(folder):
 
 
 def test_a_run_folder_holds_model_history_log_and_facts(finished_run):
-    assert {path.name for path in finished_run.iterdir()} == {"model.safetensors", "history.csv", "log.txt", "run.json"}
+    assert {path.name for path in finished_run.glob("[!.]*")} == {"model.safetensors", "history.csv", "log.txt", "run.json"}
 
 
 def test_the_facts_say_what_was_done(finished_run, folders):
@@ -66,18 +67,52 @@ def test_the_model_predicts(finished_run, folders):
     assert prediction.label in {"red", "green", "blue"}
 
 
-def test_folders_without_parts_are_split_by_share_and_seed(folders, tmp_path, shown):
+def test_folders_without_parts_are_split_by_share_and_seed(folders, tmp_path):
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         options = ["--valid", "0.25", "--seed", seed, "--epochs", 1]
         assert run("train", folders / "train", *SMALL, *options, "--out", tmp_path / name) == 0
-    assert "18 for training, 6 for validation" in shown()
+        data = facts_of(tmp_path / name)["data"]
+        # Each picture is drawn by itself: of 24 pictures 6 validate, give or take 2.
+        assert data["training"] + data["validation"] == 24
+        assert 2 <= data["validation"] <= 12
     first, again, other = (facts_of(tmp_path / name)["final"]["train_loss"] for name in "abc")
     assert first == again != other
 
 
-def test_a_share_overrules_the_folders(folders, tmp_path, shown):
+def test_a_share_overrules_the_folders(folders, tmp_path):
     assert run("train", folders, *SMALL, "--valid", "0.5", "--epochs", 0, "--out", tmp_path / "run") == 0
-    assert "18 for training, 18 for validation" in shown()
+    data = facts_of(tmp_path / "run")["data"]
+    assert data["training"] + data["validation"] == 36
+    assert 12 < data["validation"] <= 27
+
+
+def test_a_third_part_is_told_of_at_the_end_alone(folders, tmp_path, shown):
+    options = ["--test", "0.2", "--folds", "3", "--fold", "1", "--epochs", 1]
+    assert run("train", folders / "train", *SMALL, *options, "--out", tmp_path / "run") == 0
+    facts = facts_of(tmp_path / "run")
+    assert list(facts["final"]) == ["train_loss", "valid_loss", "error_rate", "test_loss", "test_error_rate"]
+    assert facts["data"]["training"] + facts["data"]["validation"] < 24
+    assert "test_error_rate" in shown()
+
+
+def test_a_run_is_done_again_like_another(folders, finished_run, tmp_path, shown):
+    assert run("train", "--like", finished_run, "--out", tmp_path / "again") == 0
+    assert facts_of(tmp_path / "again")["final"] == facts_of(finished_run)["final"]
+    assert "not what it was" not in shown()
+    assert run("train", folders / "train", "--like", finished_run, "--valid", "0.3", "--out", tmp_path / "other") == 0
+    assert "The data is not what it was in" in shown()
+
+
+def test_a_finished_run_is_left_alone(finished_run, shown):
+    before = {path.name: path.read_bytes() for path in finished_run.iterdir()}
+    assert run("resume", finished_run) == 0
+    assert "has finished" in shown()
+    assert {path.name: path.read_bytes() for path in finished_run.iterdir()} == before
+
+
+def test_a_folder_without_a_run_cannot_be_gone_on_with(tmp_path, shown):
+    assert run("resume", tmp_path) == 2
+    assert "holds no run" in shown()
 
 
 def test_the_head_trains_from_stored_features_where_asked(folders, tmp_path, shown):
@@ -111,7 +146,7 @@ def test_files_that_could_be_meant_twice_are_not_guessed(table, tmp_path, shown)
     copy = copytree(table, tmp_path / "copy")
     copytree(copy / "images", copy / "thumbnails")
     options = ["--labels", "labels.csv", "--label-delim", " "]
-    assert run("train", copy, *SMALL, *options, "--out", tmp_path / "run") == 1
+    assert run("train", copy, *SMALL, *options, "--out", tmp_path / "run") == 2
     assert "24 files of 24 do not exist" in shown()
 
 
@@ -129,10 +164,11 @@ def test_a_table_of_fractions_gives_numbers(table, tmp_path, shown):
         (["--label-col", "colours"], "OptionError: There is no table that '--label-col' could tell how to read"),
         (["--arch", "resnet43"], "ArchitectureError: There is no architecture called 'resnet43'. Did you mean 'resnet34'"),
         (["--weights", "my.pth", "--pretrained"], "WeightsError: weights='my.pth': there is no such file"),
+        (["--device", "abacus"], "OptionError: --device 'abacus'"),
     ],
 )
 def test_a_name_that_is_wrong_is_told_before_there_is_a_run(options, words, table, tmp_path, shown):
-    assert run("train", table, *SMALL, *options, "--out", tmp_path / "run") == 1
+    assert run("train", table, *SMALL, *options, "--out", tmp_path / "run") == 2
     assert words in shown()
     assert not (tmp_path / "run").exists()
 
@@ -142,14 +178,14 @@ def test_a_name_that_is_wrong_is_told_before_there_is_a_run(options, words, tabl
     [
         (["--labels", "labels.csv", "--label-col", "colour"], "TableError: There is no column 'colour'"),
         (["--labels", "labels.csv", "--folder", "image"], "TableError: 24 files of 24 do not exist"),
-        (["--device", "abacus"], "OptionError: device='abacus'"),
+        (["--device", "cuda:99"], "OptionError: --device 'cuda:99'"),
     ],
 )
 def test_what_cannot_be_done_is_said_before_training(options, words, table, tmp_path, shown):
     data = table / "images" if options[0] == "--device" else table
     if data != table:
         options = [*options, "--labels", table / "labels.csv", "--suffix", ".png", "--label-delim", " "]
-    assert run("train", data, *SMALL, *options, "--out", tmp_path / "run") == 1
+    assert run("train", data, *SMALL, *options, "--out", tmp_path / "run") == 2
     text = shown()
     assert words in text
     assert facts_of(tmp_path / "run")["outcome"].startswith("failed: ")
@@ -157,8 +193,8 @@ def test_what_cannot_be_done_is_said_before_training(options, words, table, tmp_
 
 def test_a_folder_that_holds_something_is_refused(folders, finished_run, shown):
     before = {path.name: path.read_bytes() for path in finished_run.iterdir()}
-    assert run("train", folders, *SMALL, "--out", finished_run) == 1
-    assert "holds something already" in shown()
+    assert run("train", folders, *SMALL, "--out", finished_run) == 2
+    assert "holds a run with other options" in shown()
     assert {path.name: path.read_bytes() for path in finished_run.iterdir()} == before
 
 
@@ -178,7 +214,7 @@ def test_published_weights_that_cannot_be_had_name_the_ways_out(folders, tmp_pat
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
-    assert run("train", folders, "--arch", "resnet18", "--size", "32", "--out", tmp_path / "run") == 1
+    assert run("train", folders, "--arch", "resnet18", "--size", "32", "--out", tmp_path / "run") == 2
     text = shown()
     assert "WeightsError" in text
     assert "--no-pretrained" in text
@@ -201,7 +237,8 @@ def test_ctrl_c_leaves_the_last_whole_epoch(folders, tmp_path):
     rows = (out / "history.csv").read_text().splitlines()
     assert facts["outcome"] == "stopped by Ctrl-C"
     assert len(rows) - 1 >= 1
-    assert "Stopped by Ctrl-C: model.safetensors and history.csv hold" in shown
+    assert f"Stopped; model.safetensors is that of the {counted(len(rows) - 1, 'whole epoch')} before it. To go on" in shown
+    assert f"sightline resume {out}" in shown
     assert Predictor.load(out / "model.safetensors").vocab == ["blue", "green", "red"]
 
 
@@ -216,7 +253,7 @@ def test_an_error_in_training_leaves_the_last_whole_epoch(folders, tmp_path, mon
         return original(self, fname)
 
     monkeypatch.setattr(Learner, "export", fails_the_second_time)
-    assert run("train", folders, *SMALL, "--epochs", 3, "--out", tmp_path / "run") == 1
+    assert run("train", folders, *SMALL, "--epochs", 3, "--out", tmp_path / "run") == 2
     assert facts_of(tmp_path / "run")["outcome"] == "failed: SightlineError: the disk is full"
     assert Predictor.load(tmp_path / "run" / "model.safetensors").vocab == ["blue", "green", "red"]
 
@@ -231,7 +268,7 @@ def test_a_few_wrong_names_at_the_top_of_a_table_are_the_only_ones_told(table, t
     lines = (table / "labels.csv").read_text().splitlines()
     wrong = tmp_path / "wrong.csv"
     wrong.write_text("\n".join([lines[0], *(f"x{line}" for line in lines[1:3]), *lines[3:]]) + "\n")
-    assert run("train", table, "--labels", wrong, "--label-delim", " ", *SMALL, "--out", tmp_path / "run") == 1
+    assert run("train", table, "--labels", wrong, "--label-delim", " ", *SMALL, "--out", tmp_path / "run") == 2
     assert "2 files of 24 do not exist" in shown()
 
 

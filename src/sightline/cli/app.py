@@ -3,9 +3,13 @@
 | exit code | when |
 |---|---|
 | 0 | it did what was asked |
-| 1 | it could not: one message on standard error says why, and `--debug` adds the traceback |
-| 2 | the command line itself is wrong |
+| 1 | the machine failed (no room, no right to a file, no memory), whoever read the output has gone, or sightline has a bug |
+| 2 | options, data, tables, labels, models or weights cannot be used as given, or training diverges with these settings |
 | 130 | Ctrl-C |
+| 143 | SIGTERM |
+
+Where it is not 0, one message on standard error says why; `--debug`, or the environment variable SIGHTLINE_DEBUG=1, shows the
+traceback before it. Codes and words stand in `endings.py`, signals in `signals.py`.
 """
 
 from __future__ import annotations
@@ -19,16 +23,18 @@ from typing import Any, NoReturn
 import typer
 
 from sightline.cli.bench import BENCH_EXAMPLES, bench
+from sightline.cli.check import CHECK_EXAMPLES, check
 from sightline.cli.convert import CONVERT_EXAMPLES, convert
 from sightline.cli.demo import demo
+from sightline.cli.endings import INTERRUPTED, OURS, TERMINATED, end_by, is_usage, leave_quietly, say_usage
 from sightline.cli.evaluate import EVALUATE_EXAMPLES, evaluate
 from sightline.cli.help_page import WIDTH, CommandPage, GroupPage
 from sightline.cli.predict import PREDICT_EXAMPLES, predict
-from sightline.cli.train import TRAIN_EXAMPLES, train
-from sightline.errors import SightlineError, SightlineWarning, did_you_mean
+from sightline.cli.signals import leaving_in_order
+from sightline.cli.train import RESUME_EXAMPLES, TRAIN_EXAMPLES, resume, train
+from sightline.errors import SightlineWarning
+from sightline.escaping import for_terminal
 from sightline.versions import __version__
-
-INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -37,8 +43,14 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     Args:
         arguments: In place of the process's own arguments.
     """
-    build_app()(args=None if arguments is None else list(arguments), prog_name="sightline")
-    sys.exit(0)
+    given = None if arguments is None else list(arguments)
+    try:
+        code = build_app()(args=given, prog_name="sightline", standalone_mode=False)
+    except typer.Abort:
+        code = OURS
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is told in one sentence
+        code = say_usage(error) if is_usage(error) else end_by(error, debug=False)
+    sys.exit(code or 0)
 
 
 def build_app() -> typer.Typer:
@@ -53,7 +65,9 @@ def build_app() -> typer.Typer:
     )
     app.callback()(_about)
     for function, examples in (
+        (check, CHECK_EXAMPLES),
         (train, TRAIN_EXAMPLES),
+        (resume, RESUME_EXAMPLES),
         (predict, PREDICT_EXAMPLES),
         (evaluate, EVALUATE_EXAMPLES),
         (bench, BENCH_EXAMPLES),
@@ -90,55 +104,34 @@ class Command(CommandPage):
     """A command whose errors end it with one message, and whose warnings are shown as notes."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read the options; after a misspelt one, say which was meant."""
+        """Read the options; an error in them knows the command whose help page is worth reading."""
         try:
             return super().parse_args(ctx, args)
         except Exception as error:
-            # The class of this error lives in another package from release to release of typer; what it holds does not.
-            if getattr(error, "possibilities", None):
-                _name_the_closest(error)
+            if getattr(error, "ctx", ctx) is None:
+                vars(error)["ctx"] = ctx
             raise
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
         try:
-            with _warnings_as_notes():
+            with leaving_in_order(), _warnings_as_notes():
                 return super().invoke(ctx)
         except KeyboardInterrupt:
             typer.echo("Stopped by Ctrl-C.", err=True)
             raise typer.Exit(INTERRUPTED) from None
-        except (SightlineError, OSError) as error:
-            if ctx.params.get("debug"):
+        except SystemExit as ending:
+            if ending.code == TERMINATED:
+                typer.echo("Stopped by SIGTERM.", err=True)
+            raise
+        except BrokenPipeError:
+            raise typer.Exit(leave_quietly()) from None
+        except (typer.Exit, typer.Abort):
+            raise
+        except Exception as error:
+            if is_usage(error):
                 raise
-            _show(error)
-            raise typer.Exit(1) from None
-
-
-def _name_the_closest(error: Any) -> None:
-    error.message = f"{error.message.rstrip('.')}. {did_you_mean(error.option_name, error.possibilities)}"
-    error.possibilities = None
-
-
-IN_OPTIONS = {
-    "weights='file.safetensors'": "--weights file.safetensors",
-    "pretrained=False": "--no-pretrained",
-    "on_error='raise'": "--on-error raise",
-    "device='cpu'": "--device cpu",
-    "base_lr=": "--lr ",
-    "pass arch=": "pass --arch",
-    "pass labels=": "pass --labels",
-    "pass n_in=": "pass --n-in ",
-    "regression=True": "--regression",
-    "multi_label=True": "--multi-label",
-}
-"""What messages say in Python, as one says it here."""
-
-
-def _show(error: Exception) -> None:
-    kind, words = type(error).__name__, str(error)
-    for python, option in IN_OPTIONS.items():
-        words = words.replace(python, option)
-    typer.echo(f"{typer.style(kind, fg='red', bold=True)}: {words}", err=True)
+            raise typer.Exit(end_by(error, debug=bool(ctx.params.get("debug")))) from None
 
 
 @contextmanager
@@ -150,7 +143,7 @@ def _warnings_as_notes() -> Iterator[None]:
 
         def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
             if issubclass(category, SightlineWarning):
-                typer.echo(typer.style(f"Note: {message}", fg="yellow"), err=True)
+                typer.echo(typer.style(f"Note: {for_terminal(message, lines=True)}", fg="yellow"), err=True)
             else:
                 as_usual(message, category, *place, **more)
 

@@ -5,13 +5,17 @@ Nothing here is new: the same is found, in the same words, where it is used.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from sightline.cli.facts import refuse_used
 from sightline.cli.settings import TableSettings, TrainSettings
 from sightline.data.rows.files import check_folder, get_image_files, nothing_found
 from sightline.errors import BundleError, NoImagesError, OptionError, TableError, did_you_mean, listed
 from sightline.model.spelling import as_file, check_file, check_spelling
+
+DEVICES = ("cpu", "cuda", "mps", "xpu")
 
 
 def check_training(settings: TrainSettings) -> None:
@@ -20,19 +24,19 @@ def check_training(settings: TrainSettings) -> None:
     Raises:
         NoImagesError: There is no such folder of pictures.
         TableError: There is no such table.
-        OptionError: Options for a table are given without one, or the run folder holds something already.
+        OptionError: Options for a table are given without one, there is no such device, or the run folder holds something
+            already.
         ArchitectureError: There is no such architecture.
         WeightsError: There is no such file of weights.
     """
     check_labelled(settings.data, settings.table)
+    check_device(settings.device)
     check_spelling(settings.arch)
     weights = as_file(settings.weights)
     if weights is not None:
         check_file(weights)
     if settings.out is not None:
-        from sightline.cli.runs import refuse_used  # which shows and logs, and therefore loads rich
-
-        refuse_used(settings.out)
+        refuse_used(settings.out, settings.to_json())
 
 
 def check_labelled(data: Path, table: TableSettings) -> None:
@@ -79,10 +83,40 @@ def refuse_table_options(settings: TableSettings) -> None:
         "--folder": settings.folder,
         "--suffix": settings.suffix,
         "--regression": settings.regression,
+        "--group-col": settings.group_col,
+        "--allow-outside": settings.allow_outside,
     }
     named = [name for name, value in given.items() if value]
     if named:
         raise OptionError(f"There is no table that {listed(named)} could tell how to read. Name it with --labels FILE.csv.")
+
+
+def check_device(device: str | None) -> None:
+    """See whether a device is called so at all; whether this machine has it, PyTorch knows.
+
+    Raises:
+        OptionError: None is.
+    """
+    if device is not None and re.fullmatch(rf"({'|'.join(DEVICES)})(:\d+)?", device) is None:
+        raise OptionError(
+            f"device={device!r} is not a device that PyTorch knows, such as 'cpu', 'cuda', 'cuda:1' or 'mps'. "
+            f"{did_you_mean(device.partition(':')[0], DEVICES)}".rstrip()
+        )
+
+
+def check_target(option: str, path: Path | None) -> None:
+    """See whether a file could be written there at all, before the work is done that it is to hold.
+
+    Raises:
+        OptionError: There is a folder of that name, or a file where its folder should be.
+    """
+    if path is None:
+        return
+    if path.is_dir():
+        raise OptionError(f"{option} {path} is a folder. Expected the name of a file to write, in that folder or elsewhere.")
+    above = next(folder for folder in path.absolute().parents if folder.exists())
+    if not above.is_dir():
+        raise OptionError(f"{option} {path} cannot be written: {above} is a file. Expected a folder there; give another name.")
 
 
 def check_model_file(path: Path) -> None:
@@ -112,7 +146,7 @@ def find_pictures(given: Iterable[Path]) -> list[Path]:
             continue
         if not path.exists():
             beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
-            raise NoImagesError(f"There is no file or folder {path}. {did_you_mean(path.name, beside)}".rstrip())
+            raise NoImagesError(f"There is no file or folder {path}. {did_you_mean(path.name, beside) or 'Check the path.'}")
         found = get_image_files(path)
         if not found:
             raise nothing_found(path)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sightline.cli.beforehand import check_training
+from sightline.cli.beforehand import check_target, check_training
 from sightline.cli.options import OUTPUT
 from sightline.cli.train import settings_from, train
 from sightline.starting import import_torch
@@ -20,7 +20,7 @@ BENCH_EXAMPLES = """
     sightline bench pets/ --arch resnet34 --fp32 --seconds 30 --json fp32.json
 """
 
-WITHOUT_A_RUN = {"out": None, "profile": False}
+WITHOUT_A_RUN = {"out": None, "profile": False, "save_minutes": 2.0, "save_steps": None}
 """Options of `train` that are about the run folder, of which there is none here, with what is said in their place."""
 
 
@@ -29,7 +29,8 @@ def _with_options_of(other: Callable[..., None]) -> Callable[[Callable[..., None
 
     def widened(command: Callable[..., None]) -> Callable[..., None]:
         theirs, own = (inspect.signature(one, eval_str=True).parameters.values() for one in (other, command))
-        offered = [p.replace(kind=p.KEYWORD_ONLY) for p in theirs if p.name not in WITHOUT_A_RUN]
+        left_out = {*WITHOUT_A_RUN, "context", "like"}
+        offered = [p.replace(kind=p.KEYWORD_ONLY) for p in theirs if p.name not in left_out]
         offered += [p for p in own if p.kind is p.KEYWORD_ONLY]
         vars(command)["__signature__"] = inspect.Signature(offered)
         command.__annotations__ = {parameter.name: parameter.annotation for parameter in offered}
@@ -52,6 +53,7 @@ def bench(
     """
     settings = settings_from({**options, **WITHOUT_A_RUN})
     check_training(settings)
+    check_target("--json", json)
     import_torch()
     from sightline.cli.benching import run_bench
 

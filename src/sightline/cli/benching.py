@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from sightline.atomic import write_text
 from sightline.cli.settings import TrainSettings
 from sightline.cli.training import load_pictures, make_learner, schedule_of
+from sightline.console import PlainConsole
 from sightline.runtime import cpus, set_seed
 from sightline.train.learner import Learner
 from sightline.train.measuring.bench import HEADER, Bench, bench
@@ -38,24 +38,24 @@ def run_bench(settings: TrainSettings, seconds: float, file: Path | None = None)
     learn = make_learner(settings, load_pictures(settings))
     schedule = schedule_of(settings)
     plan = str(learn.plan(**schedule))
-    screen = Console(highlight=False)
-    screen.print(plan, markup=False, soft_wrap=True)
+    screen = PlainConsole()
+    screen.print(plan, soft_wrap=True)
     screen.print()
     found, frozen = _measured(learn, seconds, schedule)
     run_seconds = _run_seconds(found, frozen, schedule)
     _show(screen, found)
-    screen.print("\n" + _duration_words(found, run_seconds, schedule), markup=False, soft_wrap=True)
+    screen.print("\n" + _duration_words(found, run_seconds, schedule), soft_wrap=True)
     if file is not None:
         facts = {"run_seconds": run_seconds, "cpus": cpus(), "versions": versions_in_use()}
         text = json.dumps({**found.to_json(), **facts, "plan": plan, "options": settings.to_json()}, indent=2, default=str)
         write_text(file, text + "\n")
-        screen.print(f"\nThe figures are in {file}.", markup=False, soft_wrap=True)
+        screen.print(f"\nThe figures are in {file}.", soft_wrap=True)
     return found
 
 
 def _measured(learn: Learner, seconds: float, schedule: dict[str, Any]) -> tuple[Bench, Steps]:
     """The job with everything training, and the steps in which the head alone does, if there are any."""
-    console = Console(stderr=True)
+    console = PlainConsole(stderr=True)
     with console.status("Measuring ...") as status:
 
         def tell(what: str) -> None:
@@ -84,9 +84,9 @@ def _run_seconds(found: Bench, frozen: Steps, schedule: dict[str, Any]) -> float
     return total + (longer if total else 0.0)
 
 
-def _show(screen: Console, found: Bench) -> None:
+def _show(screen: PlainConsole, found: Bench) -> None:
     if not screen.is_terminal:
-        screen.print(str(found), markup=False, soft_wrap=True)
+        screen.print(str(found), soft_wrap=True)
         return
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column, name in enumerate(HEADER):
@@ -95,7 +95,7 @@ def _show(screen: Console, found: Bench) -> None:
         table.add_row(*row.cells(), style="bold" if row.stage.startswith("whole step") else None)
     screen.print(table)
     for sentence in found.sentences():
-        screen.print("\n" + sentence, markup=False)
+        screen.print("\n" + sentence)
 
 
 def _duration_words(found: Bench, run_seconds: float, schedule: dict[str, Any]) -> str:

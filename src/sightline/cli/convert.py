@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from sightline.cli import options as given
+from sightline.cli.beforehand import check_target
 from sightline.cli.options import DATA, MODEL, OUTPUT
 from sightline.cli.settings import ResizeWay
 from sightline.model.spelling import check_file, check_spelling
@@ -90,6 +91,7 @@ def convert(
     read safely; the message says how to take its weights out.
     """
     check_file(weights)
+    check_target("--out", out)
     if arch is not None:
         check_spelling(arch)
     import_torch()

@@ -6,8 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
+from sightline.console import PlainConsole
 from sightline.convert import Converted, convert_weights
 from sightline.errors import OptionError, counted, listed
 
@@ -32,9 +31,9 @@ def run_conversion(
         raise OptionError("--y-low and --y-high belong together: give both or neither.")
     names = names_of(labels, vocab)
     found = convert_weights(weights, arch, names, y_range=None if low is None or high is None else (low, high), **options)
-    screen = Console(highlight=False)
+    screen = PlainConsole()
     for line in told(found):
-        screen.print(line, markup=False, soft_wrap=True)
+        screen.print(line, soft_wrap=True)
 
 
 def names_of(labels: str | None, vocab: Path | None) -> list[str] | None:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from sightline.cli import options as given
+from sightline.cli.beforehand import check_device
 from sightline.cli.options import OUTPUT
 from sightline.starting import import_torch
 
@@ -25,6 +26,7 @@ def demo(
 
     The pictures are written out as folders first, so everything after that is what `sightline train` does with yours.
     """
+    check_device(device)
     import_torch()
     from sightline.demo import run_demo
 

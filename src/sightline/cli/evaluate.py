@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from sightline.cli import options as given
-from sightline.cli.beforehand import check_labelled, check_model_file
+from sightline.cli.beforehand import check_device, check_labelled, check_model_file
 from sightline.cli.options import DATA
 from sightline.cli.settings import Machine, TableSettings
 from sightline.starting import import_torch
@@ -30,6 +30,7 @@ def evaluate(
     valid_col: given.ValidColumn = None,
     folder: given.Folder = None,
     suffix: given.Suffix = "",
+    allow_outside: given.AllowOutside = False,
     every: Annotated[
         bool,
         typer.Option(
@@ -47,9 +48,12 @@ def evaluate(
 
     Where DATA has the folders train and valid, or the table says which rows validate, that part is used.
     """
-    table = TableSettings(labels, fn_col, tuple(label_col or ()), label_delim, valid_col, folder, suffix)
+    table = TableSettings(
+        labels, fn_col, tuple(label_col or ()), label_delim, valid_col, folder, suffix, allow_outside=allow_outside
+    )
     check_model_file(model)
     check_labelled(data, table)
+    check_device(device)
     import_torch()
     from sightline.cli.evaluating import run_evaluation
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
 from rich.table import Table as ScreenTable
 from torch import Tensor
 from torch.nn import functional as F
@@ -21,6 +20,7 @@ from sightline.cli.beforehand import refuse_table_options
 from sightline.cli.labelled import read_table, split_folders
 from sightline.cli.screen import load_predictor, output_names, with_bar
 from sightline.cli.settings import Machine, TableSettings
+from sightline.console import PlainConsole
 from sightline.data.blocks import CategoryBlock, MultiCategoryBlock, RegressionBlock, TargetBlock
 from sightline.data.rows.collect import Recipe, collect
 from sightline.data.rows.files import get_image_files
@@ -30,6 +30,7 @@ from sightline.data.rows.split import ColSplitter
 from sightline.data.rows.table import TRAIN, Table
 from sightline.data.transforms.points import PointBlock
 from sightline.errors import ImageError, LabelError, close_matches, counted, listed
+from sightline.escaping import for_terminal
 from sightline.metrics.defaults import default_metrics
 from sightline.metrics.gathering import accumulators
 from sightline.predict import Predictor
@@ -61,7 +62,7 @@ def run_evaluation(model: Path, data: Path, settings: TableSettings, *, every: b
     logits_NK, rows, paths = _outputs(predictor, table, bs, machine.workers)
     encoded = predictor.target.encode([labels[row] for row in rows])
     encoded = encoded if paths is None else predictor.target.placed(encoded, paths)
-    screen = Console(highlight=False)
+    screen = PlainConsole()
     seconds = time.monotonic() - began
     left_out = len(table) - len(rows)
     aside = f", {counted(left_out, 'unreadable one')} left out" if left_out else ""
@@ -129,7 +130,7 @@ def _unknown_error(table: Table, target: Target, found: list[tuple[int, Any]]) -
     pairs = [(str(name), row) for row, label in found for name in (label if isinstance(label, list) else [label])]
     strange = Counter(name for name, _ in pairs if name not in vocab)
     first = dict(reversed(pairs))
-    told = ", ".join(f"{name!r} x{count} (first: {table.name(first[name])})" for name, count in strange.most_common(10))
+    told = ", ".join(f"{name!r} x{count} (first: {table.name(first[name])!r})" for name, count in strange.most_common(10))
     close = list(dict.fromkeys(match for name in strange for match in close_matches(name, vocab, most=1)))
     closest = f"; closest: {listed(close)}" if close else ""
     have = "has a label" if len(found) == 1 else "have labels"
@@ -168,7 +169,7 @@ def _outputs(predictor: Predictor, table: Table, bs: int, workers: int | None) -
         paths.extend([] if batch.paths is None else [torch.from_numpy(batch.paths)])
     if not rows:
         raise ImageError(
-            f"None of {counted(len(sources), 'picture')} could be read. Expected picture files such as .jpg or .png."
+            f"None of {counted(len(table), 'picture')} could be read. Expected picture files such as .jpg or .png."
         )
     return torch.cat(outputs), rows, torch.cat(paths) if paths else None
 
@@ -190,7 +191,7 @@ def _table_by_output(target: Target, logits_NK: Tensor, encoded: Tensor) -> Scre
     table = _table("label", "pictures", "said", "right", "recall", "precision")
     counts = zip((true_NK & said_NK).sum(0).tolist(), true_NK.sum(0).tolist(), said_NK.sum(0).tolist(), strict=True)
     for name, (right, true, said) in zip(target.vocab, counts, strict=True):
-        table.add_row(str(name), f"{true:,}", f"{said:,}", f"{right:,}", _share(right, true), _share(right, said))
+        table.add_row(for_terminal(name), f"{true:,}", f"{said:,}", f"{right:,}", _share(right, true), _share(right, said))
     return table
 
 

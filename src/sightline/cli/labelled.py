@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from sightline.cli.beforehand import table_path
 from sightline.cli.settings import TableSettings
 from sightline.data.rows.files import IMAGE_EXTENSIONS
-from sightline.data.rows.frames import read_labels
+from sightline.data.rows.frames import read_text, with_types, without_repeats
 from sightline.data.rows.getters import column_of
+from sightline.data.rows.inside import refuse_outside
 from sightline.errors import SightlineWarning, TableError, listed
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ TRAIN_FOLDER = "train"
 VALID_FOLDERS = ("valid", "val", "validation")
 VALID_COLUMN = "is_valid"
 TRIED = 20
+MOST_FOLDERS = 100
+"""Of more folders none is looked for the table's files in: each would be asked for every name and ending."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class LabelTable:
         valid_col: Column that says which rows validate; None where there is none.
         folder: Folder within the data folder that the file names belong to.
         suffix: What the file names lack at their end.
+        group_col: Column that says which pictures belong together; None where there is none.
     """
 
     frame: pd.DataFrame
@@ -42,6 +46,7 @@ class LabelTable:
     valid_col: str | None
     folder: str = ""
     suffix: str = ""
+    group_col: str | None = None
 
     @property
     def holds_fractions(self) -> bool:
@@ -58,20 +63,26 @@ def read_table(settings: TableSettings, data: Path) -> LabelTable:
         data: The folder of the pictures.
 
     Raises:
-        TableError: There is no such file, it is no table, or it lacks a column.
+        TableError: There is no such file, it is no table, it lacks a column, contradicts itself, or names files outside of
+            `data`.
     """
     path = table_path(settings.labels or Path(), data)
-    names = read_labels(path, text_columns=(), label_columns=())
-    fn_col = _named(names, settings.fn_col) if settings.fn_col is not None else str(names.columns[0])
-    valid_col = _valid_column(names, settings.valid_col)
-    label_cols = tuple(_named(names, name) for name in settings.label_cols) or _first_label(names, path, {fn_col, valid_col})
-    frame = read_labels(path, text_columns=(fn_col,), label_columns=list(label_cols))
+    text = read_text(path)
+    fn_col = _named(text, settings.fn_col) if settings.fn_col is not None else str(text.columns[0])
+    valid_col = _valid_column(text, settings.valid_col)
+    group_col = _named(text, settings.group_col) if settings.group_col is not None else None
+    taken = {fn_col, valid_col, group_col}
+    label_cols = tuple(_named(text, name) for name in settings.label_cols) or _first_label(text, path, taken)
+    frame = with_types(text, (fn_col, *(label_cols if settings.label_delim is not None else ())), label_cols)
+    if not settings.allow_outside:
+        refuse_outside(frame, path, fn_col, data, settings.folder or "")
+    frame = without_repeats(frame, path, fn_col, label_cols, valid_col)
     if settings.label_delim is None and len(label_cols) == 1:
         _say_several(frame[label_cols[0]])
     folder, suffix = settings.folder or "", settings.suffix
     if not folder and not suffix and len(frame):
         folder, suffix = _place_of([str(name) for name in frame[fn_col]], data)
-    return LabelTable(frame, fn_col, label_cols, valid_col, folder, suffix)
+    return LabelTable(frame, fn_col, label_cols, valid_col, folder, suffix, group_col)
 
 
 def split_folders(data: Path) -> tuple[str, str] | None:
@@ -105,6 +116,8 @@ def _place_of(names: list[str], data: Path) -> tuple[str, str]:
     if not data.is_dir() or any((data / name).is_file() for name in tried):
         return "", ""
     folders = [data, *sorted(entry for entry in data.iterdir() if entry.is_dir())]
+    if len(folders) > MOST_FOLDERS:
+        return "", ""
     places: set[tuple[Path, str]] = set()
     name = ""
     for name in tried:

@@ -50,6 +50,18 @@ Suffix: TypeAlias = Annotated[
 Numbers: TypeAlias = Annotated[
     bool, typer.Option("--regression", help="The labels are numbers to estimate, not names.", rich_help_panel=DATA)
 ]
+GroupColumn: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--group-col",
+        help="Column that says which pictures belong together (a patient, a place): all validate, or none.",
+        rich_help_panel=DATA,
+    ),
+]
+AllowOutside: TypeAlias = Annotated[
+    bool,
+    typer.Option("--allow-outside", help="Let the table name files outside of DATA, if you trust it.", rich_help_panel=DATA),
+]
 BatchSize: TypeAlias = Annotated[int, typer.Option("--bs", min=1, help="Pictures a batch.", rich_help_panel=TRAINING)]
 Device: TypeAlias = Annotated[
     str | None, typer.Option("--device", help="cpu, cuda, cuda:1 or mps; the best one where not given.", rich_help_panel=OUTPUT)
@@ -64,7 +76,10 @@ Backend: TypeAlias = Annotated[
     typer.Option("--backend", help="What computes on a CPU: torch; or openvino, if installed.", rich_help_panel=OUTPUT),
 ]
 Debug: TypeAlias = Annotated[
-    bool, typer.Option("--debug", help="After an error, show where in the code it came from.", rich_help_panel=OUTPUT)
+    bool,
+    typer.Option(
+        "--debug", envvar="SIGHTLINE_DEBUG", help="After an error, show where in the code it came from.", rich_help_panel=OUTPUT
+    ),
 ]
 ModelFile: TypeAlias = Annotated[
     Path, typer.Argument(metavar="MODEL", help="A .safetensors file that `sightline train` or learn.export(...) wrote.")

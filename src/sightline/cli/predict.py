@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from sightline.cli import options as given
-from sightline.cli.beforehand import check_model_file, find_pictures
+from sightline.cli.beforehand import check_device, check_model_file, check_target, find_pictures
 from sightline.cli.options import OUTPUT
 from sightline.cli.settings import Machine
 from sightline.starting import import_torch
@@ -52,6 +52,8 @@ def predict(
     """
     files = find_pictures(pictures)
     check_model_file(model)
+    check_device(device)
+    check_target("--csv", csv)
     import_torch()
     from sightline.cli.predicting import run_prediction
 

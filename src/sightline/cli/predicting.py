@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import csv as csv_files
+import os
 import time
 import warnings
 from collections import Counter
@@ -11,13 +11,15 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table as ScreenTable
 
 from sightline.atomic import whole_file
+from sightline.cells import csv_line
 from sightline.cli.screen import load_predictor, output_names, with_bar
 from sightline.cli.settings import Machine
+from sightline.console import PlainConsole
 from sightline.errors import ImageError, OptionError, SightlineWarning, counted
+from sightline.escaping import for_terminal
 from sightline.predict import Prediction, Predictor
 
 UNBOUNDED = 10_000
@@ -33,10 +35,10 @@ def run_prediction(model: Path, files: list[Path], *, csv: Path | None, top: int
         ImageError: Not one of the pictures can be read.
         OptionError: The table would be written over the model or a picture.
     """
-    if csv is not None and csv.resolve() in {path.resolve() for path in (model, *files)}:
+    if csv is not None and os.path.realpath(csv) in {os.path.realpath(path) for path in (model, *files)}:
         raise OptionError(f"--csv {csv} would write over what is read. Expected another name for the table.")
     predictor = load_predictor(model, machine)
-    screen = Console(highlight=False)
+    screen = PlainConsole()
     counts: Counter[str] = Counter()
     began = time.monotonic()
     with ExitStack() as opened:
@@ -81,13 +83,12 @@ def _label_text(label: Any) -> str:
 
 
 def _write(results: Iterator[Prediction], predictor: Predictor, top: int, path: Path) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv_files.writer(file, lineterminator="\n")
-        writer.writerow(columns(predictor, top))
-        writer.writerows(row_of(prediction, predictor, top) for prediction in results)
+    with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+        file.write(csv_line(columns(predictor, top)))
+        file.writelines(csv_line(row_of(prediction, predictor, top)) for prediction in results)
 
 
-def _show(results: Iterator[Prediction], predictor: Predictor, top: int, screen: Console) -> None:
+def _show(results: Iterator[Prediction], predictor: Predictor, top: int, screen: PlainConsole) -> None:
     headings = ["file", *output_names(predictor.target)] if predictor.vocab is None else ["file", "label", "most probable"]
     table = ScreenTable(*headings, box=None, header_style="bold", pad_edge=False)
     # The end of a path tells pictures apart, so it is never cut off; in a file or a pipe nothing is.
@@ -98,7 +99,7 @@ def _show(results: Iterator[Prediction], predictor: Predictor, top: int, screen:
     for prediction in results:
         rows += 1
         if rows <= SHOWN:
-            table.add_row(str(prediction.source), *_cells(prediction, top))
+            table.add_row(*map(for_terminal, (prediction.source, *_cells(prediction, top))))
     screen.print(table)
     if rows > SHOWN:
         screen.print(f"... and {rows - SHOWN:,} more. Write all of them with --csv FILE.csv.")
@@ -120,9 +121,9 @@ def _counting(results: Iterator[Prediction], counts: Counter[str]) -> Iterator[P
         yield prediction
 
 
-def _say_result(screen: Console, counts: Counter[str], seconds: float, csv: Path | None) -> None:
+def _say_result(screen: PlainConsole, counts: Counter[str], seconds: float, csv: Path | None) -> None:
     total = counts.total()
     text = f"{counted(total, 'picture')} in {seconds:.1f} s ({total / max(seconds, 1e-9):,.0f} images/s)"
     if counts["unreadable"]:
         text += f", {counts['unreadable']:,} of them unreadable"
-    screen.print(text + (f"; written to {csv}" if csv is not None else ""), markup=False, soft_wrap=True)
+    screen.print(text + (f"; written to {csv}" if csv is not None else ""), soft_wrap=True)

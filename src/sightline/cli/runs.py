@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import re
 import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
 
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 
-from sightline.atomic import write_text
+from sightline.atomic import remove_partials, write_text
+from sightline.cli.endings import TERMINATED
+from sightline.cli.facts import FAILED, FINISHED, facts_of, has_begun, has_finished, refuse_used
+from sightline.console import PlainConsole
 from sightline.errors import OptionError, SightlineWarning
+from sightline.locking import locked
 from sightline.versions import versions_in_use
 
 LOG_WIDTH = 120
-
-
-FAILED = "failed"
 
 
 class Run:
@@ -30,29 +32,37 @@ class Run:
 
     Attributes:
         path: The folder.
+        goes_on: Whether it was begun by another process.
         screen: Where people look.
         log: The same text in log.txt, without colours.
         facts: What run.json says.
     """
 
-    def __init__(self, path: Path, log: TextIO) -> None:
-        """Begin a run in an empty folder; see `open_run`."""
-        self.path = path
-        self.screen = Console(highlight=False)
-        self.log = Console(file=log, width=LOG_WIDTH, highlight=False, no_color=True, force_terminal=False)
-        self.facts: dict[str, Any] = {
-            "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
-            "began": _now(),
+    def __init__(self, path: Path, log: TextIO, before: dict[str, Any] | None) -> None:
+        """Begin a run, or go on with the one of which run.json said `before`; see `open_run`."""
+        self.path, self.goes_on = path, before is not None
+        self.screen = PlainConsole()
+        self.log = PlainConsole(file=log, width=LOG_WIDTH, no_color=True, force_terminal=False)
+        now = {
             "outcome": "running",
+            "pid": os.getpid(),
             "python": platform.python_version(),
             "system": platform.platform(),
             "versions": versions_in_use(),
         }
+        began = {"command": [Path(sys.argv[0]).name, *sys.argv[1:]], "folder": str(Path.cwd()), "began": _now()}
+        again = {} if before is None else {"went_on": [*before.get("went_on", []), _now()]}
+        self.facts: dict[str, Any] = {**began, **(before or {}), **again, **now}
 
     @property
     def model_path(self) -> Path:
         """Where the trained network goes."""
         return self.path / "model.safetensors"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where the run is kept, to be gone on with."""
+        return self.path / "checkpoints"
 
     @property
     def history_path(self) -> Path:
@@ -71,39 +81,53 @@ class Run:
 
 
 @contextmanager
-def open_run(out: Path | None, name: str) -> Iterator[Run]:
-    """A run in a folder of its own; run.json says how it ended, whatever happens.
+def open_run(out: Path | None, name: str, options: Mapping[str, Any]) -> Iterator[Run]:
+    """A run in a folder that no other process works in meanwhile; run.json says how it ended, whatever happens.
 
     Args:
-        out: The folder, new or empty; None makes runs/<name>-<time>.
+        out: The folder: new, empty, or of a run with these options that has not finished; None makes runs/<name>-<time>.
         name: What the run is about.
+        options: What it was told, in plain values.
 
     Raises:
-        OptionError: The folder holds something already.
+        OptionError: The folder holds something else, the run in it has finished, or another process works in it.
     """
-    path = claim_folder(out, name)
-    with (path / "log.txt").open("w", encoding="utf-8", buffering=1) as log:
-        run = Run(path, log)
-        run.note()
-        try:
-            with _warnings_in(run.log):
+    path = out if out is not None else _new_folder(name)
+    refuse_used(path, options)
+    if has_finished(path):
+        raise OptionError(f"{path} holds this run, and it has finished. To train anew, name another folder.")
+    with locked(path):
+        remove_partials(path)
+        before = facts_of(path) if has_begun(path) else None
+        with (path / "log.txt").open(
+            "w" if before is None else "a", encoding="utf-8", errors="backslashreplace", buffering=1
+        ) as log:
+            run = Run(path, log, before)
+            run.note(options=dict(options))
+            with _outcome_of(run), _warnings_in(run.log):
                 yield run
-            run.note(outcome="finished", ended=_now())
-        except KeyboardInterrupt:
-            run.note(outcome="stopped by Ctrl-C", ended=_now())
-            raise
-        except Exception as error:
-            run.log.print(f"{type(error).__name__}: {error}", markup=False, soft_wrap=True)
-            run.note(outcome=f"{FAILED}: {type(error).__name__}: {error}", ended=_now())
-            raise
-        except BaseException as ending:
-            # Such as SystemExit, when whoever reads the screen through a pipe has gone.
-            run.note(outcome=f"ended early: {type(ending).__name__}", ended=_now())
-            raise
 
 
 @contextmanager
-def _warnings_in(log: Console) -> Iterator[None]:
+def _outcome_of(run: Run) -> Iterator[None]:
+    try:
+        yield
+        run.note(outcome=FINISHED, ended=_now())
+    except Exception as error:
+        run.log.print(f"{type(error).__name__}: {error}", markup=False, soft_wrap=True)
+        with suppress(OSError):
+            run.note(outcome=f"{FAILED}: {type(error).__name__}: {error}", ended=_now())
+        raise
+    except BaseException as ending:
+        stopped = isinstance(ending, KeyboardInterrupt) or getattr(ending, "code", None) == TERMINATED
+        how = "Ctrl-C" if isinstance(ending, KeyboardInterrupt) else "SIGTERM"
+        # Else it is such as SystemExit, when whoever reads the screen through a pipe has gone.
+        run.note(outcome=f"stopped by {how}" if stopped else f"ended early: {type(ending).__name__}", ended=_now())
+        raise
+
+
+@contextmanager
+def _warnings_in(log: PlainConsole) -> Iterator[None]:
     """Our own warnings go to the log too, as notes."""
     with warnings.catch_warnings():
         elsewhere = warnings.showwarning
@@ -118,39 +142,15 @@ def _warnings_in(log: Console) -> Iterator[None]:
 
 
 def claim_folder(out: Path | None, name: str) -> Path:
-    """The folder `out`, or a new one runs/<name>-<time>; made where it is missing.
+    """The folder `out`, new or empty, or a new one runs/<name>-<time>; made where it is missing.
 
     Raises:
         OptionError: It holds something already.
     """
     path = out if out is not None else _new_folder(name)
-    refuse_used(path)
+    refuse_used(path, None)
     path.mkdir(parents=True, exist_ok=True)
     return path
-
-
-def refuse_used(path: Path) -> None:
-    """Refuse a folder for a run that another one may lie in.
-
-    Raises:
-        OptionError: It holds something already.
-    """
-    if path.exists() and (not path.is_dir() or any(path.iterdir())) and not _never_trained(path):
-        raise OptionError(
-            f"--out {path} holds something already. Expected a new or an empty folder, so that no run overwrites another. "
-            "Give another name, or omit --out."
-        )
-
-
-def _never_trained(path: Path) -> bool:
-    """Whether a folder holds nothing but the messages of a run that failed before it had trained: the next may have it."""
-    if not path.is_dir() or {entry.name for entry in path.iterdir()} - {"run.json", "log.txt"}:
-        return False
-    try:
-        outcome = json.loads((path / "run.json").read_text(encoding="utf-8")).get("outcome", "")
-    except (OSError, ValueError, AttributeError):
-        return False
-    return str(outcome).startswith(FAILED)
 
 
 def _new_folder(name: str) -> Path:

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar, cast
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from sightline.cli.settings import Machine
+from sightline.console import PlainConsole
 from sightline.predict import Backend, Predictor
 from sightline.target import Target
 
@@ -38,7 +38,7 @@ def with_bar(items: Iterable[Item], total: int, title: str, size: Callable[[Item
         title: What happens to them.
         size: How many pictures an item is.
     """
-    console = Console(stderr=True)
+    console = PlainConsole(stderr=True)
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(bar_width=28),
