@@ -147,7 +147,8 @@ def test_other_addresses_are_refused(url):
         untar_data(url)
 
 
-@pytest.mark.parametrize("url", ["", "https://example.org", "https://example.org/", "https://example.org/a/..", "file:///.."])
+@pytest.mark.parametrize("url", ["", "https://example.org", "https://example.org/", "https://example.org/a/..", "file:///..",
+    "https://example.org/..tgz", "https://example.org/...tar.gz", "https://example.org/..%2F..tgz"])  # fmt: skip
 def test_an_address_without_a_file_touches_nothing(url, home):
     (home / "data" / "precious").mkdir(parents=True)
     with pytest.raises(OptionError, match=r"names no file. Expected the address of an archive"):

@@ -5,16 +5,16 @@ from __future__ import annotations
 import configparser
 import os
 import shutil
-import tarfile
 import tempfile
 import urllib.parse
 import urllib.request
-import zipfile
 from pathlib import Path
 
 from sightline.atomic import whole_file
+from sightline.compat.unpacking import unpack
 from sightline.data.pictures.fetch import download_url
 from sightline.errors import DataError, OptionError
+from sightline.escaping import for_terminal
 
 _SILENCE_S = 30.0
 
@@ -105,11 +105,12 @@ def untar_data(
         OptionError: The address is of another kind.
     """
     name = _file_name(url)
-    if not name.strip("."):
+    own_name = Path(name).stem.removesuffix(".tar")
+    if not own_name.strip("."):
         raise OptionError(f"{url!r} names no file. Expected the address of an archive, such as URLs.PETS.")
     kept = Path(archive).expanduser() / name if archive is not None else fastai_path("archive", base) / name
     folder = Path(data).expanduser() if data is not None else fastai_path(c_key, base)
-    found = folder / Path(name).stem.removesuffix(".tar")
+    found = folder / own_name
     if found.exists() and not force_download:
         return found
     if not kept.exists() or force_download:
@@ -125,10 +126,12 @@ def _fetch(url: str, kept: Path) -> None:
             with whole_file(kept) as partial:
                 shutil.copyfile(urllib.request.url2pathname(urllib.parse.urlsplit(url).path), partial)
             return
-        from rich.console import Console
+        from rich.text import Text
+
+        from sightline.console import PlainConsole
 
         kept.parent.mkdir(parents=True, exist_ok=True)
-        with Console(stderr=True).status(f"Fetching {url}"):
+        with PlainConsole(stderr=True).status(Text(f"Fetching {for_terminal(url)}")):
             download_url(url, kept, timeout=_SILENCE_S)
     except (DataError, OSError) as error:
         raise DataError(
@@ -141,18 +144,7 @@ def _unpack(archive: Path, found: Path) -> None:
     """Unpack into a folder beside the final one, then give it its place: what is there is always whole."""
     found.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=found.parent, prefix=f".{found.name}.") as folder:
-        try:
-            if zipfile.is_zipfile(archive):
-                with zipfile.ZipFile(archive) as packed:
-                    packed.extractall(folder)
-            else:
-                with tarfile.open(archive) as packed_tar:
-                    packed_tar.extractall(folder, filter="data")
-        except (tarfile.TarError, zipfile.BadZipFile, OSError, EOFError) as error:
-            raise DataError(
-                f"{archive} cannot be unpacked: {error}. Expected a whole .tgz, .tar or .zip archive that stays in its folder. "
-                "Delete it and fetch it again with untar_data(..., force_download=True)."
-            ) from error
+        unpack(archive, Path(folder))
         inside = list(Path(folder).iterdir())
         top = inside[0] if len(inside) == 1 and inside[0].is_dir() else Path(folder)
         if found.exists():
