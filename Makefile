@@ -1,7 +1,8 @@
 # Needs Python 3.11 or newer with pip, and make; everything else is installed into .venv beside this file.
 #   make demo     set up, then fine-tune on a small data set and show what came out
 #   make test     set up, then run the tests
-#   make check    format, lint and types, nothing is changed
+#   make check    format, lint, types and the rules of the house, nothing is changed
+#   make audit    compare what is installed with the public lists of known flaws; needs a network
 #   make format   put the code into the house's format
 #   make clean    take away .venv and what the tools left
 # PYTHON=python3.12 picks an interpreter, JOBS=4 the number of test processes, ARGS='-k words' goes to pytest or the demo.
@@ -17,7 +18,7 @@ RUN := .venv/bin/python
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check format clean
+.PHONY: help demo test check audit format clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -33,6 +34,11 @@ check: .venv/ready-dev
 	$(RUN) -m ruff format --check .
 	$(RUN) -m ruff check .
 	$(RUN) -m mypy
+	$(RUN) -m pytest -q tests/house
+
+audit: .venv/ready-dev
+	test -x .venv/audit/bin/pip-audit || { $(RUN) -m venv .venv/audit && .venv/audit/bin/python -m pip install pip-audit; }
+	.venv/audit/bin/pip-audit --skip-editable --path "$$($(RUN) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 
 format: .venv/ready-dev
 	$(RUN) -m ruff format .

@@ -58,6 +58,8 @@ def downloaded(tmp_path_factory) -> Path:
 @pytest.mark.parametrize("code", EXAMPLES)
 def test_example_runs(code, workplace, downloaded, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(downloaded))
+    # Random weights have not the hash that is in the name of the published ones.
+    monkeypatch.setattr("sightline.model.download.digest_of", lambda path: path.stem.rpartition("-")[2])
     np.random.seed(0)
     exec(compile(code, "example", "exec"), {"__name__": "example"})
 

@@ -26,6 +26,8 @@ _HOMES: dict[str, str] = {
     "sightline.data.block": "DataBlock",
     "sightline.data.blocks": "CategoryBlock ImageBlock MultiCategoryBlock RegressionBlock",
     "sightline.data.transforms.colour": "Brightness Contrast Hue Normalize Saturation",
+    "sightline.data.checking.checks": "check_pictures",
+    "sightline.data.checking.findings": "DataCheck Finding",
     "sightline.data.dataloaders": "DataLoaders",
     "sightline.data.datasets": "Datasets",
     "sightline.data.pictures.decode": "PILImage PILImageBW",
@@ -42,6 +44,7 @@ _HOMES: dict[str, str] = {
         ColSplitter EndSplitter FileSplitter FuncSplitter GrandparentSplitter IndexSplitter MaskSplitter RandomSplitter
         RandomSubsetSplitter TrainTestSplitter
     """,
+    "sightline.data.rows.split_content": "ContentSplitter",
     "sightline.data.rows.split_fair": "GroupSplitter KFoldSplitter StratifiedSplitter",
     "sightline.data.rows.table": "Table",
     "sightline.data.transforms.torchvision_presets": "AutoAugment RandAugment TrivialAugment TrivialAugmentWide",
@@ -52,8 +55,9 @@ _HOMES: dict[str, str] = {
     "sightline.data.transforms.user_transforms": "RandTransform Transform",
     "sightline.data.rows.weights": "balanced_weights",
     "sightline.errors": """
-        ArchitectureError BundleError DataError ImageError LabelError LeftOutError MissingExtraError ModelError NoImagesError
-        NonFiniteLossError OptionError SightlineError SightlineWarning SplitError TableError TrainingError WeightsError
+        ArchitectureError BundleError DataError DeviceMemoryError DivergedLossError ImageError LabelError LeftOutError
+        MissingExtraError ModelError NoImagesError NonFiniteLossError OptionError SightlineError SightlineWarning SplitError
+        TableError TensorFileError TrainingError WeightsError
     """,
     "sightline.interpret": "ClassificationInterpretation Interpretation",
     "sightline.losses.classes": "DiceLoss FocalLoss LabelSmoothingCrossEntropy",
@@ -137,6 +141,7 @@ _HOMES: dict[str, str] = {
     "sightline.train.schedule": """
         SchedCos SchedExp SchedLin SchedNo SchedPoly annealer combine_scheds combined_cos even_mults layer_decay
     """,
+    "sightline.train.resuming.keeping": "Checkpoint",
     "sightline.train.vision": "vision_learner",
     "sightline.versions": "__version__",
 }

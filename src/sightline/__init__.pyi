@@ -6,6 +6,9 @@ from sightline.data.blocks import CategoryBlock as CategoryBlock
 from sightline.data.blocks import ImageBlock as ImageBlock
 from sightline.data.blocks import MultiCategoryBlock as MultiCategoryBlock
 from sightline.data.blocks import RegressionBlock as RegressionBlock
+from sightline.data.checking.checks import check_pictures as check_pictures
+from sightline.data.checking.findings import DataCheck as DataCheck
+from sightline.data.checking.findings import Finding as Finding
 from sightline.data.dataloaders import DataLoaders as DataLoaders
 from sightline.data.datasets import Datasets as Datasets
 from sightline.data.factories import ImageDataLoaders as ImageDataLoaders
@@ -41,6 +44,7 @@ from sightline.data.rows.split import MaskSplitter as MaskSplitter
 from sightline.data.rows.split import RandomSplitter as RandomSplitter
 from sightline.data.rows.split import RandomSubsetSplitter as RandomSubsetSplitter
 from sightline.data.rows.split import TrainTestSplitter as TrainTestSplitter
+from sightline.data.rows.split_content import ContentSplitter as ContentSplitter
 from sightline.data.rows.split_fair import GroupSplitter as GroupSplitter
 from sightline.data.rows.split_fair import KFoldSplitter as KFoldSplitter
 from sightline.data.rows.split_fair import StratifiedSplitter as StratifiedSplitter
@@ -81,6 +85,8 @@ from sightline.data.transforms.user_transforms import Transform as Transform
 from sightline.errors import ArchitectureError as ArchitectureError
 from sightline.errors import BundleError as BundleError
 from sightline.errors import DataError as DataError
+from sightline.errors import DeviceMemoryError as DeviceMemoryError
+from sightline.errors import DivergedLossError as DivergedLossError
 from sightline.errors import ImageError as ImageError
 from sightline.errors import LabelError as LabelError
 from sightline.errors import LeftOutError as LeftOutError
@@ -93,6 +99,7 @@ from sightline.errors import SightlineError as SightlineError
 from sightline.errors import SightlineWarning as SightlineWarning
 from sightline.errors import SplitError as SplitError
 from sightline.errors import TableError as TableError
+from sightline.errors import TensorFileError as TensorFileError
 from sightline.errors import TrainingError as TrainingError
 from sightline.errors import WeightsError as WeightsError
 from sightline.interpret import ClassificationInterpretation as ClassificationInterpretation
@@ -327,6 +334,7 @@ from sightline.train.optimizers import RAdam as RAdam
 from sightline.train.optimizers import RMSProp as RMSProp
 from sightline.train.progress import ProgressCallback as ProgressCallback
 from sightline.train.recorder import Recorder as Recorder
+from sightline.train.resuming.keeping import Checkpoint as Checkpoint
 from sightline.train.schedule import SchedCos as SchedCos
 from sightline.train.schedule import SchedExp as SchedExp
 from sightline.train.schedule import SchedLin as SchedLin
