@@ -130,7 +130,7 @@ def test_targets_survive_json(target):
 
 
 def test_target_from_json_refuses_what_it_does_not_know():
-    with pytest.raises(BundleError, match="'segmentation'. Expected one of single_label, multi_label, regression"):
+    with pytest.raises(BundleError, match=r"'segmentation'\. Expected one of single_label, multi_label, regression"):
         Target.from_json({"kind": "segmentation"})
     with pytest.raises(BundleError, match="not valid"):
         Target.from_json({"kind": "single_label", "names": ["a", "a"]})
