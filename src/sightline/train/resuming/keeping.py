@@ -186,6 +186,8 @@ class Keeping(Unkept):
     # ---------------------------------------------------------------- keeping
 
     def ends_batch(self, learn: Learner) -> None:
+        if self._writing is not None and self._writing.done():
+            self._wait()
         if learn.training:
             self._steps += 1
             done = learn.iter + 1
@@ -232,8 +234,7 @@ class Keeping(Unkept):
         if every is not None and self._steps >= every:
             return True
         minutes = self.how.every_minutes
-        busy = self._writing is not None and not self._writing.done()
-        return minutes is not None and not busy and time.monotonic() - self._kept_at >= 60 * minutes
+        return minutes is not None and self._writing is None and time.monotonic() - self._kept_at >= 60 * minutes
 
     def _keep(self, learn: Learner, moment: Moment) -> None:
         """Copy the learner, and have the copy written.

@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -50,7 +50,8 @@ class Stop:
         self.asked = number
         again = " Press Ctrl-C again to stop at once." if number == signal.SIGINT else ""
         # Not print: the signal may have come in the middle of one.
-        os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, f"\nStopping after this step.{again}\n".encode())
+        with suppress(OSError, ValueError, AttributeError):
+            os.write(sys.__stderr__.fileno(), f"\nStopping after this step.{again}\n".encode())  # type: ignore[union-attr]
 
 
 @contextmanager
