@@ -114,6 +114,15 @@ def test_nothing_begins_anew_in_silence(kept: Path, colour_folder: Path) -> None
         run(learner(colour_folder), kept)
 
 
+def test_a_run_that_was_killed_while_it_wrote_its_first_checkpoint_begins_again(colour_folder: Path, tmp_path: Path) -> None:
+    whole = run(learner(colour_folder), tmp_path / "run", every_steps=1000)
+    for number in CheckpointFolder(tmp_path / "run").numbers()[:-1]:
+        CheckpointFolder(tmp_path / "run").remove(number)
+    unmark(tmp_path / "run" / "000001.safetensors")
+    with pytest.warns(SightlineWarning, match="was not finished .* it begins from the start"):
+        assert run(learner(colour_folder), tmp_path / "run") == whole
+
+
 def test_a_disk_that_is_full_costs_nothing_that_was_good(kept: Path, colour_folder: Path) -> None:
     import resource
 

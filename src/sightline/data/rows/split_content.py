@@ -155,7 +155,7 @@ def _units(pictures: Sequence[Any], groups: list[Any] | None, *, near: bool) -> 
         ties.append(duplicate_groups(pictures))
     unit_N = _joined(ties, len(pictures))
     # A group's name comes before any digest, so that it alone rules where there is one.
-    names: list[bytes | None] = [None] * (int(unit_N.max()) + 1 if len(unit_N) else 0)
+    names: list[bytes | None] = [None] * (int(np.max(unit_N, initial=-1)) + 1)
     for unit, group, digest in zip(unit_N.tolist(), named, digests, strict=True):
         name, known = group or _SMALLEST_LAST + digest, names[unit]
         names[unit] = name if known is None or name < known else known

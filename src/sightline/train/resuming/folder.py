@@ -25,6 +25,7 @@ from sightline.locking import LOCK
 from sightline.tensorfile import TensorFile, read_tensors, write_tensors
 
 FORMAT = "sightline-checkpoint"
+FIRST = 1
 KEPT = 2
 """How many are kept: the newest, and the one to fall back to."""
 State = TypeVar("State")
@@ -84,8 +85,11 @@ class CheckpointFolder:
         Raises:
             TrainingError: There are some, and none is whole.
         """
-        problems = []
-        for number in self.numbers():
+        problems, numbers = [], self.numbers()
+        if numbers == [FIRST] and not self._paths(FIRST)[1].is_file():
+            tell(f"The first checkpoint in {self.path} was not finished when the run was stopped: it begins from the start.")
+            return None
+        for number in numbers:
             try:
                 return number, read(self._read(number))
             except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
