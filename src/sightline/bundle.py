@@ -141,7 +141,11 @@ class Bundle:
         try:
             metadata = read_metadata(path)
             # What it says is checked before its tensors are read, which may be large.
-            bundle = cls._of_manifest(path, _parse(path, metadata))
+            try:
+                bundle = cls._of_manifest(path, _parse(path, metadata))
+            except BundleError:
+                read_tensors(path, sealed=False)  # a damaged file says odd things: if its seal is broken, that is why
+                raise
             file = read_tensors(path)
         except TensorFileError as error:
             raise BundleError(f"{path} cannot be used: {error}. {_hint(path)}") from error
@@ -302,7 +306,8 @@ def of_pickle(path: Path) -> str:
             f"It looks like a pickle of torch's. If it holds weights: sightline convert {path.name} --arch NAME --labels NAMES."
         )
     return (
-        "It looks like a pickle, which is code and is never loaded here; fastai's learn.export(...) writes such files. Where "
-        f"fastai is installed, take the weights out: learn = load_learner('{path.name}'); torch.save(learn.model.state_dict(), "
-        f"'{weights}'); print(learn.dls.vocab). Then: sightline convert {weights} --arch NAME --labels NAMES."
+        "It looks like a pickle, which is code and is never loaded here; fastai's learn.export(...) writes such files. If it "
+        "is your own, or you trust whoever made it (loading it runs what is in it), take the weights out where fastai is: "
+        f"learn = load_learner('{path.name}'); torch.save(learn.model.state_dict(), '{weights}'); print(learn.dls.vocab). "
+        f"Then: sightline convert {weights} --arch NAME --labels NAMES."
     )

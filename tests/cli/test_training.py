@@ -277,3 +277,42 @@ def test_evaluating_everything_says_what_that_means(finished_run, folders, shown
     assert "figures flatter a model that was trained on some of these pictures" in shown()
     assert run("evaluate", finished_run / "model.safetensors", folders) == 0
     assert "flatter" not in shown()
+
+
+def test_a_run_on_relative_paths_is_gone_on_with_from_anywhere(table, tmp_path, monkeypatch, shown):
+    from sightline.train.learner import Learner
+
+    monkeypatch.chdir(table.parent)
+    labels = Path(table.name, "labels.csv")
+    of_table = ["--labels", labels, "--folder", "images", "--suffix", ".png", "--label-delim", " "]
+    options = [*of_table, *SMALL, "--epochs", 2, "--out", tmp_path / "run"]
+    export = Learner.export
+
+    def stops(self, fname):
+        if self.epochs_done:
+            raise KeyboardInterrupt
+        return export(self, fname)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Learner, "export", stops)
+        assert run("train", table.name, *options) == 130
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert run("resume", tmp_path / "run") == 0
+    assert facts_of(tmp_path / "run")["outcome"] == "finished"
+    assert facts_of(tmp_path / "run")["options"]["data"] == table.name
+    assert "Going on from" in shown()
+
+
+def test_figures_that_are_no_numbers_leave_a_run_that_can_be_read(tmp_path):
+    from sightline.cli.facts import facts_of as read_facts
+    from sightline.cli.runs import open_run
+
+    with open_run(tmp_path / "run", "any", {"epochs": 3}) as opened:
+        opened.note(final={"valid_loss": float("inf"), "metrics": [float("nan")]})
+    assert read_facts(tmp_path / "run")["final"] == {"valid_loss": None, "metrics": [None]}
+
+
+def test_folders_that_are_not_taken_for_parts_are_told(folders, tmp_path, shown):
+    assert run("train", folders, *SMALL, "--test", "0.2", "--epochs", 0, "--out", tmp_path / "run") == 0
+    assert "are not taken for parts" in shown()

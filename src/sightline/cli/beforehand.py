@@ -125,6 +125,8 @@ def check_model_file(path: Path) -> None:
     Raises:
         BundleError: There is no such file.
     """
+    if (path / "model.safetensors").is_file():
+        raise BundleError(f"{path} is a run folder. Its model is {path / 'model.safetensors'}: give that.")
     if not path.is_file():
         beside = [entry.name for entry in path.parent.glob("*.safetensors")] if path.parent.is_dir() else []
         raise BundleError(

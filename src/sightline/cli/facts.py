@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ from sightline.stored import parse_json
 FAILED, FINISHED = "failed", "finished"
 _WITHOUT_EFFECT = frozenset({"out", "workers", "cache", "profile", "save_minutes", "save_steps"})
 """Options that change nothing of what comes out: a run may be gone on with under other ones."""
+_PATHS = frozenset({"data", "labels", "weights"})
+_LARGEST = 64 * 2**20
+"""Bytes of a run.json that is read."""
 
 
 def refuse_used(path: Path, options: Mapping[str, Any] | None) -> None:
@@ -27,7 +31,8 @@ def refuse_used(path: Path, options: Mapping[str, Any] | None) -> None:
     """
     if not path.exists() or (path.is_dir() and not _content(path)) or _never_trained(path):
         return
-    there = facts_of(path).get("options")
+    facts = facts_of(path)
+    there = facts.get("options")
     if options is None or not isinstance(there, dict):
         raise OptionError(
             f"--out {path} holds something already. Expected a new or an empty folder, so that no run overwrites another. "
@@ -36,7 +41,7 @@ def refuse_used(path: Path, options: Mapping[str, Any] | None) -> None:
     changed = [
         f"--{name.replace('_', '-')}: {there.get(name)} there, {value} now"
         for name, value in options.items()
-        if name not in _WITHOUT_EFFECT and there.get(name) != value
+        if name not in _WITHOUT_EFFECT and not _is_same(name, there.get(name), value, Path(str(facts.get("folder", ""))))
     ]
     if changed:
         raise OptionError(
@@ -45,10 +50,20 @@ def refuse_used(path: Path, options: Mapping[str, Any] | None) -> None:
         )
 
 
+def _is_same(name: str, there: Any, here: Any, folder: Path) -> bool:
+    """Whether two values of an option mean the same; relative paths begin in the folder in which a command was given."""
+    if there == here or name not in _PATHS or not (isinstance(there, str) and isinstance(here, str)):
+        return bool(there == here)
+    return os.path.normpath(folder / there) == os.path.abspath(here)
+
+
 def facts_of(path: Path) -> dict[str, Any]:
     """What run.json in a folder says; empty where there is none, or none that can be read."""
+    file = path / "run.json"
     try:
-        found = parse_json((path / "run.json").read_text(encoding="utf-8"))
+        if not file.is_file() or file.stat().st_size > _LARGEST:
+            return {}
+        found = parse_json(file.read_text(encoding="utf-8"), nan=True)
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import re
@@ -51,7 +52,8 @@ class Run:
             "versions": versions_in_use(),
         }
         began = {"command": [Path(sys.argv[0]).name, *sys.argv[1:]], "folder": str(Path.cwd()), "began": _now()}
-        again = {} if before is None else {"went_on": [*before.get("went_on", []), _now()]}
+        earlier = (before or {}).get("went_on")
+        again = {} if before is None else {"went_on": [*(earlier if isinstance(earlier, list) else []), _now()]}
         self.facts: dict[str, Any] = {**began, **(before or {}), **again, **now}
 
     @property
@@ -77,7 +79,8 @@ class Run:
     def note(self, **facts: Any) -> None:
         """Add to run.json and write it."""
         self.facts.update(facts)
-        write_text(self.path / "run.json", json.dumps(self.facts, indent=2, allow_nan=True, default=str) + "\n")
+        text = json.dumps(_without_infinities(self.facts), indent=2, allow_nan=False, default=str)
+        write_text(self.path / "run.json", text + "\n")
 
 
 @contextmanager
@@ -103,7 +106,7 @@ def open_run(out: Path | None, name: str, options: Mapping[str, Any]) -> Iterato
             "w" if before is None else "a", encoding="utf-8", errors="backslashreplace", buffering=1
         ) as log:
             run = Run(path, log, before)
-            run.note(options=dict(options))
+            run.note(options=run.facts.get("options", dict(options)))
             with _outcome_of(run), _warnings_in(run.log):
                 yield run
 
@@ -139,6 +142,15 @@ def _warnings_in(log: PlainConsole) -> Iterator[None]:
 
         warnings.showwarning = show
         yield
+
+
+def _without_infinities(value: Any) -> Any:
+    """The same with None for numbers that JSON does not know."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): _without_infinities(one) for key, one in value.items()}
+    return [_without_infinities(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def claim_folder(out: Path | None, name: str) -> Path:

@@ -169,6 +169,8 @@ def _read(name: str, value: Any, default: Any, beside: Path) -> Any:
             return tuple(_typed(one, str) for one in _typed(value, list))
         if value is None and name != "data":
             return None
+        if name == "labels" and not (beside / _typed(value, str)).is_file():
+            return Path(value)  # within the folder of the pictures
         if name in _PATHS:
             return beside / _typed(value, str)
         if name in _NUMBERS:

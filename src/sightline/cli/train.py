@@ -65,7 +65,7 @@ def train(
         float, typer.Option(min=0.0, max=0.9, help="Share kept for a test after training.", rich_help_panel=DATA)
     ] = 0.0,
     folds: Annotated[
-        int | None, typer.Option(min=2, help="Validate on one of so many equal parts.", rich_help_panel=DATA)
+        int | None, typer.Option(min=2, help="Validate on one of so many parts of about the same size.", rich_help_panel=DATA)
     ] = None,
     fold: Annotated[int, typer.Option(min=0, help="Which of the --folds, from 0.", rich_help_panel=DATA)] = 0,
     seed: Annotated[
@@ -206,7 +206,8 @@ def settings_of(run: Path) -> TrainSettings:
     """
     facts = facts_of(run)
     if not isinstance(facts.get("options"), dict):
-        raise OptionError(f"{run} holds no run: no run.json says its options. Expected a folder that `sightline train` made.")
+        there = "its run.json cannot be read" if (run / "run.json").exists() else "there is no run.json"
+        raise OptionError(f"{run} holds no run to go on with: {there}. Expected a folder that `sightline train` made.")
     try:
         return TrainSettings.from_json(facts["options"], beside=Path(str(facts.get("folder", ""))))
     except OptionError as error:
@@ -242,6 +243,12 @@ def settings_from(options: Mapping[str, Any]) -> TrainSettings:
     values = {name: value for name, value in options.items() if name != "debug"}
     if values["data"] is None:
         raise typer.BadParameter("Missing argument 'DATA': the folder with the pictures.")
+    if values["folds"] is not None and values["valid"] is not None:
+        raise typer.BadParameter("--folds and --valid exclude each other: one of the folds validates.")
+    if values["fold"] >= (values["folds"] or 1):
+        raise typer.BadParameter(
+            f"--fold {values['fold']}: expected a number from 0 to one less than --folds, which says how many."
+        )
     fp32, bf16 = values.pop("fp32"), values.pop("bf16")
     if fp32 and bf16:
         raise typer.BadParameter("--fp32 and --bf16 exclude each other: give one of them, or none.")

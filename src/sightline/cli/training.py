@@ -22,7 +22,7 @@ from sightline.data.pictures.contents import hashes_within
 from sightline.data.rows.split_content import ContentSplitter
 from sightline.data.transforms.augment import aug_transforms
 from sightline.data.transforms.items import Resize
-from sightline.errors import SightlineWarning, counted
+from sightline.errors import SightlineWarning, counted, listed
 from sightline.escaping import for_terminal
 from sightline.metrics.defaults import default_metrics
 from sightline.runtime import set_seed
@@ -104,7 +104,15 @@ def load_pictures(settings: TrainSettings) -> DataLoaders:
     if settings.table.labels is not None:
         return _from_table(settings, options)
     refuse_table_options(settings.table)
-    folders = None if settings.splits else split_folders(settings.data)
+    folders = split_folders(settings.data)
+    if folders is not None and settings.splits:
+        warnings.warn(
+            f"The folders {listed(folders)} are not taken for parts: --valid, --test and --folds split all pictures anew. "
+            "Leave them out to keep the folders' split.",
+            SightlineWarning,
+            stacklevel=2,
+        )
+        folders = None
     if folders is not None:
         return ImageDataLoaders.from_folder(settings.data, train=folders[0], valid=folders[1], **options)
     return ImageDataLoaders.from_folder(settings.data, splitter=_splitter(settings), **options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -14,7 +15,7 @@ import pytest
 import sightline
 from sightline.errors import OptionError, SightlineWarning, TrainingError
 from sightline.train.events import Callback
-from sightline.train.resuming.folder import CheckpointFolder
+from sightline.train.resuming.folder import CheckpointFolder, text_in
 from sightline.train.resuming.keeping import Checkpoint
 from train.resuming.job import learner, run
 
@@ -176,3 +177,39 @@ def test_what_cannot_be_kept_is_named(colour_folder: Path, tmp_path: Path) -> No
 
     with pytest.raises(OptionError, match=r"callbacks.*thing is a object, which cannot be kept"):
         run(learner(colour_folder, cbs=[Odd()]), tmp_path / "run")
+
+
+@pytest.mark.parametrize("folder", [None, ""])
+def test_a_checkpoint_needs_a_folder(folder) -> None:
+    with pytest.raises(OptionError, match="expected the name of a folder"):
+        Checkpoint(folder)
+
+
+def test_a_place_that_is_no_folder_is_told(colour_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(TrainingError, match="cannot be kept in"):
+        run(learner(colour_folder), tmp_path / "file")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda plain: plain["position"].update(place="nowhere"),
+        lambda plain: plain["position"].update(fit="a"),
+        lambda plain: plain["position"].update(batches=-1),
+        lambda plain: plain.update(job=None),
+        lambda plain: plain.update(rest=5),
+        lambda plain: plain["rest"]["dict"].pop(0),
+        lambda plain: plain.update(rest={"tensor": "missing"}),
+    ],
+)
+def test_a_checkpoint_that_says_odd_things_is_a_damaged_one(change, kept: Path, colour_folder: Path) -> None:
+    folder = CheckpointFolder(kept)
+    number = folder.numbers()[0]
+    file = folder._read(number)
+    plain = json.loads(text_in(file, "state"))
+    change(plain)
+    tensors = {name: tensor for name, tensor in file.tensors.items() if name not in {"state", "record"}}
+    folder.write(number, tensors, {"state": json.dumps(plain), "record": text_in(file, "record")}, "anywhere")
+    with pytest.warns(SightlineWarning, match="The one before it is tried"):
+        assert run(learner(colour_folder), kept) == run(learner(colour_folder), None)

@@ -157,3 +157,40 @@ def test_another_run_is_refused_by_what_differs(
     run(learner(colour_folder), tmp_path / "run")
     with pytest.raises(OptionError, match=words):
         run(learner(colour_folder, **options), tmp_path / "run", **arguments)
+
+
+def test_patience_begins_anew_with_a_phase(colour_folder: Path, tmp_path: Path) -> None:
+    def job(learn: Learner, folder: Path | None) -> str:
+        return run(learn, folder, epochs=4, freeze_epochs=2, cbs=[EarlyStoppingCallback(patience=2, min_delta=1)])
+
+    for number, (event, count) in enumerate([("before_fit", 2), ("after_epoch", 3)]):
+        assert goes_on_alike(lambda: learner(colour_folder), job, tmp_path / str(number), event, count)
+
+
+def fits(learn: Learner, folder: Path, *epochs: int, lr: float = 1e-3, stop: int = 0) -> None:
+    cbs = [_KillAt("before_batch", stop)] if stop else []
+    with learn.no_bar(), learn.no_logging(), learn.resumable(Checkpoint(folder, None, 1)):
+        for number in epochs:
+            learn.fit(number, lr, cbs=cbs)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "lr", "words"),
+    [((1,), 1e-3, "end before that"), ((1, 1), 1e-3, "was asked for otherwise"), ((1, 2), 1e-5, "was asked for otherwise")],
+)
+def test_fits_that_are_other_ones_are_refused(
+    epochs: tuple[int, ...], lr: float, words: str, colour_folder: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(_Killed):
+        fits(learner(colour_folder), tmp_path / "run", 1, 2, stop=14)
+    with pytest.raises(OptionError, match=words):
+        fits(learner(colour_folder), tmp_path / "run", *epochs, lr=lr)
+
+
+def test_a_folder_stays_the_same_wherever_the_process_goes(
+    colour_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    run(learner(colour_folder, cbs=[Callback(before_fit=lambda cb: monkeypatch.chdir(tmp_path / "elsewhere"))]), Path("run"))
+    assert not (tmp_path / "elsewhere" / "run").exists()

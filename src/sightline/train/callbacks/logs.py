@@ -55,10 +55,10 @@ class CSVLogger(PerRun):
         """
         path, names = self.file_path, self.recorder.metric_names
         path.parent.mkdir(parents=True, exist_ok=True)
-        goes_on = self.resumed
-        if self.begins_run() and not self.append:
+        begins = self.begins_run()
+        if begins and not self.append:
             path.write_text("", encoding="utf-8")
-        elif goes_on and path.is_file() and path.stat().st_size > self.size:
+        elif not begins and path.is_file() and path.stat().st_size > self.size:
             # Rows that were written after the state was taken will be written again.
             os.truncate(path, self.size)
         with path.open("a+", encoding="utf-8", newline="") as file:

@@ -6,21 +6,22 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from sightline.atomic import remove_partials
 from sightline.data.loading.batch import Batch
-from sightline.errors import OptionError, SightlineWarning, TensorFileError, TrainingError
+from sightline.errors import OptionError, SightlineError, SightlineWarning, TensorFileError, TrainingError
 from sightline.locking import locked
+from sightline.train.callbacks.core import PerRun
 from sightline.train.progress import say
 from sightline.train.resuming.folder import CheckpointFolder
 from sightline.train.resuming.position import Place, Position
 from sightline.train.resuming.randomness import set_generators, state_of_generators
 from sightline.train.resuming.signals import Stop, stop_signals
-from sightline.train.resuming.state import Moment, RunState, job_of
+from sightline.train.resuming.state import Moment, RunState, job_of, signature_of
 
 if TYPE_CHECKING:
     from sightline.data.loading.any_loader import AnyLoader
@@ -48,9 +49,12 @@ class Checkpoint:
     every_steps: int | None = None
 
     def __post_init__(self) -> None:
-        if self.every_minutes is not None and not self.every_minutes >= 0:
+        if not isinstance(self.folder, str | Path) or not str(self.folder):
+            raise OptionError(f"A checkpoint in {self.folder!r}: expected the name of a folder, such as 'runs/pets'.")
+        minutes, steps = self.every_minutes, self.every_steps
+        if minutes is not None and not (isinstance(minutes, int | float) and minutes >= 0):
             raise OptionError(f"every_minutes={self.every_minutes!r}: expected minutes, 0 or more, or None.")
-        if self.every_steps is not None and self.every_steps < 1:
+        if steps is not None and (type(steps) is not int or steps < 1):
             raise OptionError(f"every_steps={self.every_steps!r}: expected a whole number of steps, at least 1, or None.")
 
 
@@ -104,6 +108,7 @@ class Keeping(Unkept):
         self._moment: Moment | None = None
         self._pass_generators: dict[str, Any] | None = None
         self._stopping = False
+        self._signature = ""
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="sightline-checkpoint")
         self._writing: Future[None] | None = None
         self._kept_at = time.monotonic()
@@ -132,11 +137,15 @@ class Keeping(Unkept):
             return False
         self._fits += 1
         if self._fits == goal.position.fit and goal.position.begins_fit:
-            goal.put_back(learn)
-            self._arrived()
+            self._put_back(learn)
+            for cb in learn.cbs:
+                if isinstance(cb, PerRun):
+                    # The fit that it was in has ended: the next one is another of the same run.
+                    cb.of_run, cb.resumed = learn.run, False
         return True
 
     def begins_fit(self, learn: Learner) -> None:
+        self._signature = signature_of(learn)
         if self.goal is not None:
             self.goal.prepare(learn)
         self._first = learn.epochs_done
@@ -176,7 +185,15 @@ class Keeping(Unkept):
 
     def _put_back(self, learn: Learner) -> None:
         if self.goal is not None:
-            self.goal.put_back(learn)
+            try:
+                self.goal.put_back(learn)
+            except SightlineError:
+                raise
+            except (TypeError, LookupError, AttributeError, RuntimeError, ValueError) as error:
+                raise TrainingError(
+                    f"The newest checkpoint in {self.folder.path} does not fit this run: {error}. Delete it to go on from the "
+                    "one before, or delete the folder to begin from the start."
+                ) from error
         self._arrived()
 
     def _arrived(self) -> None:
@@ -211,6 +228,18 @@ class Keeping(Unkept):
         if self.stop.asked is not None:
             self._leave()
 
+    def check_arrived(self) -> None:
+        """Make sure that the fits of the block came as far as the run that was kept.
+
+        Raises:
+            OptionError: They did not.
+        """
+        if self.goal is not None:
+            raise OptionError(
+                f"The run in {self.folder.path} was kept at {self.goal.position}, and the fits asked for now end before that, "
+                "so the network is untrained. Ask for the same fits, or name another folder."
+            )
+
     def finish(self) -> None:
         """Wait for what is being written.
 
@@ -244,7 +273,7 @@ class Keeping(Unkept):
         """
         self._wait()
         self._number += 1
-        state = RunState.taken(learn, moment, self.job, self._first)
+        state = RunState.taken(learn, moment, self.job, self._first, self._signature)
         self._writing = self._writer.submit(state.write, self.folder, self._number)
         self._steps, self._kept_at = 0, time.monotonic()
 
@@ -255,9 +284,10 @@ class Keeping(Unkept):
         try:
             writing.result()
         except (OSError, TensorFileError) as error:
+            before = "the checkpoint before it is whole" if self.folder.numbers() else "there is none yet"
             raise TrainingError(
-                f"The run cannot be kept in {self.folder.path}: {error}. Training stopped; the checkpoint before it is whole. "
-                "Make room, or see that the folder may be written to; the same call, or command, then goes on from there."
+                f"The run cannot be kept in {self.folder.path}: {error}. Training stopped; {before}. Make room, or see that "
+                "the folder may be written to; the same call, or command, then goes on from there."
             ) from error
 
     def _leave(self) -> NoReturn:
@@ -276,6 +306,18 @@ def _can_go_on_from(learn: Learner, position: Position) -> bool:
 
 
 @contextmanager
+def _at_work_in(folder: Path) -> Iterator[None]:
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(folder))
+        except SightlineError:
+            raise
+        except (OSError, ValueError) as error:
+            raise TrainingError(f"The run cannot be kept in {folder}: {error}. Name a folder that you may write to.") from error
+        yield
+
+
+@contextmanager
 def keeping(learn: Learner, how: Checkpoint | str | Path, arguments: Mapping[str, Any]) -> Iterator[None]:
     """A block in which the fits of a learner are one run, kept in a folder; if one was kept there, it is gone on with.
 
@@ -289,15 +331,17 @@ def keeping(learn: Learner, how: Checkpoint | str | Path, arguments: Mapping[str
         TrainingError: The run cannot be kept, or what is there is damaged.
     """
     how = how if isinstance(how, Checkpoint) else Checkpoint(how)
+    folder = Path(how.folder).absolute()
     if isinstance(learn.kept, Keeping):
         raise OptionError(f"This run is kept in {learn.kept.folder.path} already. Give one folder, for the outermost call.")
-    with locked(Path(how.folder)), stop_signals() as stop:
-        learn.kept = kept = Keeping(how, job_of(learn, arguments), stop)
+    with _at_work_in(folder), stop_signals() as stop:
+        learn.kept = kept = Keeping(replace(how, folder=folder), job_of(learn, arguments), stop)
         try:
             position = kept.find(learn)
             if position is not None:
                 say(f"Going on from {position}, as kept in {how.folder}.")
             yield
+            kept.check_arrived()
         finally:
             learn.kept = Unkept()
             kept.finish()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, Self, TypeAlias
+from typing import Any, Literal, Self, TypeAlias, get_args
 
 Place: TypeAlias = Literal["epoch", "batch", "validation"]
 
@@ -43,5 +43,13 @@ class Position:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Self:
-        """What `to_json` gave."""
-        return cls(**values)
+        """What `to_json` gave.
+
+        Raises:
+            ValueError: It is no position.
+        """
+        found = cls(**values)
+        numbers = (found.fit, found.epoch, found.batches, found.gone_through)
+        if found.place not in get_args(Place) or not all(type(one) is int and one >= 0 for one in numbers):
+            raise ValueError(f"{values} is no position in a run")
+        return found

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from sightline.data.loading.loaders import Loader
-from sightline.errors import OptionError, TrainingError, listed
+from sightline.errors import OptionError, TensorFileError, TrainingError, listed
 from sightline.record import Record
 from sightline.tensorfile import TensorFile
 from sightline.train.events import Callback
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from sightline.train.learner import Learner
 
 _MODEL, _GRADIENT = "model.", "gradient."
+PROGRESS = ("run", "epochs_done", "epoch", "train_iter", "pct_train", "n_epoch")
+"""Counters of a learner."""
+_LARGEST_STATE = 16 * 2**20
+"""Letters of the plain part of a state, beside the record; the optimizer of a large network needs a tenth of it."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +51,7 @@ class Moment:
     @classmethod
     def of(cls, learn: Learner, position: Position, pass_generators: dict[str, Any] | None = None) -> Moment:
         """The present one."""
-        names = ("run", "epochs_done", "train_iter", "pct_train", "n_epoch")
-        progress = {name: getattr(learn, name) for name in names}
+        progress = {name: getattr(learn, name) for name in PROGRESS}
         return cls(position, state_of_generators(), pass_generators, progress, learn.recorder.state_dict())
 
 
@@ -67,7 +70,7 @@ class RunState:
     record: Record
 
     @classmethod
-    def taken(cls, learn: Learner, moment: Moment, job: Mapping[str, Any], first: int) -> RunState:
+    def taken(cls, learn: Learner, moment: Moment, job: Mapping[str, Any], first: int, signature: str) -> RunState:
         """A copy of all that changes in training.
 
         Args:
@@ -75,6 +78,7 @@ class RunState:
             moment: Which.
             job: What the run is, in plain values; see `job_of`.
             first: `learn.epochs_done` when the present fit began.
+            signature: What the present fit is, see `signature_of`.
         """
         tensors: dict[str, Tensor] = {}
         for name, tensor in learn.model.state_dict().items():
@@ -88,6 +92,7 @@ class RunState:
             "progress": moment.progress | {"first": first},
             "recorder": moment.recorder,
             "seed": _seed_of(learn),
+            "fit": signature,
             "parts": [learn.micro_batches.training.most, learn.micro_batches.evaluation.most],
             "optimizer": None if learn.opt is None else _optimizer_state(learn.opt),
             "callbacks": [[cb.name, cb.state_dict()] for cb in _with_state(learn)],
@@ -110,9 +115,29 @@ class RunState:
     @classmethod
     def read(cls, file: TensorFile) -> RunState:
         """What `write` wrote."""
-        found = cls(file.tensors, json.loads(text_in(file, "state")), Record.from_jsonl(text_in(file, "record").splitlines()))
-        _ = found.position, found.rest, found.plain["job"]
+        state = text_in(file, "state")
+        if len(state) > _LARGEST_STATE:
+            raise TensorFileError(f"its state has {len(state):,} letters, more than {_LARGEST_STATE:,}")
+        found = cls(file.tensors, json.loads(state), Record.from_jsonl(text_in(file, "record").splitlines()))
+        found.check_form()
         return found
+
+    def check_form(self) -> None:
+        """Make sure that it holds what is needed, in the right form.
+
+        Raises:
+            TensorFileError: It does not.
+        """
+        rest, progress = self.rest, self.rest["progress"]
+        forms = {"generators": dict, "recorder": dict, "parts": list, "callbacks": list, "progress": dict}
+        wrong = [name for name, form in forms.items() if not isinstance(rest[name], form)]
+        numbers = {name: progress.get(name) for name in (*PROGRESS, "first")}
+        wrong += [name for name, one in numbers.items() if isinstance(one, bool) or not isinstance(one, int | float) or one < 0]
+        wrong += [] if isinstance(self.plain["job"], dict) else ["job"]
+        wrong += [] if all(isinstance(row, dict) and "kind" in row for row in self.record.rows) else ["record"]
+        if wrong:
+            raise TensorFileError(f"it does not hold what it should: {', '.join(wrong)}")
+        _ = self.position
 
     @property
     def position(self) -> Position:
@@ -142,8 +167,18 @@ class RunState:
             )
 
     def prepare(self, learn: Learner) -> None:
-        """Before the fit begins that it was taken in: what that fit's beginning reads."""
+        """Before the fit begins that it was taken in: what that fit's beginning reads.
+
+        Raises:
+            OptionError: That fit is another one.
+        """
         rest = self.rest
+        there, here = rest["fit"], signature_of(learn)
+        if there != here:
+            raise OptionError(
+                f"The fit that the checkpoint is in was asked for otherwise ({there} there, {here} now). Give the same "
+                "arguments, or another folder for a new run."
+            )
         learn.run, learn.epochs_done = rest["progress"]["run"], rest["progress"]["first"]
         _use_seed(learn, rest["seed"])
         _put_back_callbacks(learn, rest["callbacks"])
@@ -160,9 +195,8 @@ class RunState:
             _put_back_optimizer(learn, rest["optimizer"])
         _put_back_callbacks(learn, rest["callbacks"])
         _use_seed(learn, rest["seed"])
-        for name, value in rest["progress"].items():
-            if name not in {"first", "n_epoch"}:
-                setattr(learn, name, value)
+        for name in PROGRESS:
+            setattr(learn, name, rest["progress"][name])
         learn.recorder.record = Record(list(self.record.rows))
         learn.recorder.load_state_dict(rest["recorder"])
         learn.recorder.guard.begin(learn)
@@ -178,6 +212,13 @@ class RunState:
         for name, parameter in learn.model.named_parameters():
             gradient = self.tensors.get(_GRADIENT + name)
             parameter.grad = None if gradient is None else torch.empty_like(parameter).copy_(gradient)
+
+
+def signature_of(learn: Learner) -> str:
+    """What tells the fit that begins from another: its epochs, rates, decay and schedules."""
+    scheduled = [f"{name} {type(one).__name__}" for cb in learn.cbs for name, one in getattr(cb, "scheds", {}).items()]
+    hypers = [] if learn.opt is None else [{name: hyper.get(name) for name in ("lr", "wd")} for hyper in learn.opt.hypers]
+    return f"{learn.phase_name}, {learn.n_epoch} epochs, {hypers}, {scheduled}"
 
 
 def job_of(learn: Learner, arguments: Mapping[str, Any]) -> dict[str, Any]:
