@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -125,7 +126,8 @@ def test_other_threads_leave_signals_alone():
 
 
 def test_who_reads_the_output_may_leave_early(finished_run, folders):
-    command = f"{sys.executable} -m sightline predict {finished_run / 'model.safetensors'} {folders} --device cpu"
+    given = [sys.executable, "-m", "sightline", "predict", finished_run / "model.safetensors", folders, "--device", "cpu"]
+    command = shlex.join(map(str, given))
     done = subprocess.run(
         ["sh", "-c", f"({command}; echo code $? >&2) | true"], capture_output=True, text=True, timeout=60, check=False
     )
