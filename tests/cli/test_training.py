@@ -13,6 +13,8 @@ from pathlib import Path
 from shutil import copytree
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from cli.small import SMALL, run
 from sightline import Predictor, Regression, SightlineError
@@ -302,6 +304,11 @@ def test_a_run_on_relative_paths_is_gone_on_with_from_anywhere(table, tmp_path, 
     assert facts_of(tmp_path / "run")["outcome"] == "finished"
     assert facts_of(tmp_path / "run")["options"]["data"] == table.name
     assert "Going on from" in shown()
+    # It was stopped while it exported, and ends as one that was not.
+    monkeypatch.chdir(table.parent)
+    assert run("train", table.name, *options[:-1], tmp_path / "unbroken") == 0
+    ended, unbroken = (load_file(tmp_path / name / "model.safetensors") for name in ("run", "unbroken"))
+    assert all(torch.equal(tensor, unbroken[name]) for name, tensor in ended.items())
 
 
 def test_figures_that_are_no_numbers_leave_a_run_that_can_be_read(tmp_path):

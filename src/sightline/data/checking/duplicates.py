@@ -121,8 +121,8 @@ def _leaks(table: Table, groups: Groups, exact: bool) -> Finding | None:
         groups,
         "leak" if exact else "near_leak",
         "error" if exact else "warning",
-        lambda count: f"In more than one part, {looks}: {count}. What is trained on judges itself.",
-        "Keep all copies of a picture in one part, or remove all but one; figures are too good as it is.",
+        lambda count: f"In more than one part, {looks}: {count}. Validation figures come out too good.",
+        "Keep all copies of a picture in one part, or remove all but one.",
     )
 
 
